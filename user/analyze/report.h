@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every output prints, decided once. The fields are those of the JSON contract (design,
+// section 8), so that text, JSON, folded stacks and flame graph cannot disagree.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "user/base/result.h"
+#include "user/model/record.h"
+#include "user/model/trace.h"
+
+namespace leaktrace::analyze {
+
+enum class Verdict { growing, plateau, fluctuating, one_off, undecided };
+
+/// "growing", "plateau", "fluctuating", "one-off", "undecided".
+[[nodiscard]] std::string_view verdict_name(Verdict verdict);
+
+struct ReportFrame {
+  model::SourceFrame source;
+  std::string module;    ///< path of the file, as the process sees it; empty when unknown
+  std::string build_id;  ///< lower-case hex; empty when unknown
+  std::uint64_t offset = 0;   ///< address within the module, as addr2line takes it
+  std::uint64_t address = 0;  ///< address in the process
+};
+
+struct ReportBlock {
+  std::uint64_t handle = 0;
+  std::uint64_t size = 0;
+  double age_seconds = 0;
+};
+
+struct ReportSite {
+  std::uint32_t pid = 0;
+  model::Kind kind = model::Kind::heap;
+  std::string label;  ///< the function that a person would name this site by
+  Verdict verdict = Verdict::undecided;
+  double confidence = 0;
+  std::string evidence;
+  std::uint64_t outstanding_count = 0;
+  std::uint64_t outstanding_bytes = 0;
+  model::Counters total;
+  double bytes_per_second = 0;  ///< change of outstanding bytes over the period
+  double count_per_second = 0;
+  double growth_low = 0;
+  double growth_high = 0;
+  double oldest_seconds = 0;
+  bool oldest_exact = false;  ///< false: no block is older, the oldest may be younger
+  bool stack_complete = false;
+  model::StackEnd stack_end = model::StackEnd::complete;
+  std::vector<ReportFrame> stack;   ///< innermost first, inlined frames expanded
+  std::vector<ReportBlock> blocks;  ///< largest first; only when asked for
+};
+
+struct ReportTarget {
+  std::uint32_t pid = 0;
+  std::string comm;
+  std::string exe;
+  std::string cgroup;
+  bool exited = false;
+  std::optional<std::uint32_t> wait_status;
+};
+
+struct Report {
+  std::string tool_version;
+  std::vector<ReportTarget> targets;
+  std::int64_t start_unix_ns = 0;
+  double seconds = 0;
+  std::uint32_t intervals = 0;
+  bool final = false;  ///< the trace is over; else one interval of a running one
+  bool cut_off = false;  ///< from a recording that ends in the middle
+
+  std::uint64_t sampling_bytes = 0;  ///< 0: exact
+  std::optional<double> budget_percent;
+  double duty_percent = 100;
+
+  std::uint64_t probe_hits = 0;
+  double nanoseconds_per_hit = 0;
+  double percent_of_target_cpu = 0;
+
+  model::Losses losses{};
+
+  // Over all sites that the filters let through, `top` cut or not.
+  std::uint64_t all_sites = 0;
+  std::uint64_t all_outstanding_count = 0;
+  std::uint64_t all_outstanding_bytes = 0;
+  /// Which filters were applied, in words for the report's head; empty when none.
+  std::string filters;
+
+  std::vector<ReportSite> sites;  ///< most outstanding bytes first
+};
+
+struct ReportOptions {
+  std::optional<std::size_t> top;          ///< keep only the first N sites
+  std::optional<double> older_seconds;     ///< only blocks at least this old
+  std::uint64_t min_size = 0;              ///< only blocks of at least this size
+  std::uint64_t max_size = UINT64_MAX;     ///< only blocks of at most this size
+  std::vector<model::Kind> kinds;          ///< empty: all
+  bool show_blocks = false;
+};
+
+/// Names of a raw frame: inlined functions first. Never empty: an unknown frame has one SourceFrame
+/// without a function.
+using Namer =
+    std::function<std::vector<model::SourceFrame>(const model::Trace&, const model::RawFrame&)>;
+
+/// Builds the report of a trace as it stands. Options that look at single blocks (older, size,
+/// show_blocks) need a walk of blocks in the trace; asking for them without one is an error that
+/// says so. A site without outstanding resources is left out.
+[[nodiscard]] Result<Report> build_report(const model::Trace& trace, const ReportOptions& options,
+                                          const Namer& namer);
+
+}  // namespace leaktrace::analyze

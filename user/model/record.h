@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one stream that everything right of `collect` is built from. A live trace and a recording
+// both are a sequence of these records:
+//
+//   TraceStart  Process* Module*  ( Module | Process | Stack | Counters | ProcessEnd )*  Blocks*
+//   FrameNames*  TraceEnd
+//
+// A record refers only to what came before it. Times are nanoseconds since the trace began.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "user/model/ids.h"
+
+namespace leaktrace::model {
+
+/// How the trace was taken; the first record.
+struct TraceStart {
+  std::int64_t unix_ns = 0;  ///< wall-clock time at the trace's time 0
+  std::string tool_version;
+  std::string host;
+  std::uint64_t sampling_bytes = 0;  ///< 0: exact
+  std::uint64_t min_size = 0;        ///< blocks outside [min_size, max_size] were not traced
+  std::uint64_t max_size = UINT64_MAX;
+  bool operator==(const TraceStart&) const = default;
+};
+
+/// A process that is traced, or a new image of one (exec).
+struct Process {
+  ImageId image;
+  std::uint32_t pid = 0;  ///< in leaktrace's own pid namespace
+  std::string comm;
+  std::string exe;
+  std::string cgroup;
+  std::uint64_t since_ns = 0;
+  bool operator==(const Process&) const = default;
+};
+
+enum class EndReason : std::uint32_t {
+  exited = 1,    ///< what was outstanding at that moment is the report
+  replaced = 2,  ///< exec: the address space and all that it held is gone
+};
+
+struct ProcessEnd {
+  ImageId image;
+  EndReason reason = EndReason::exited;
+  std::uint32_t wait_status = 0;  ///< as wait(2) gives it
+  std::uint64_t at_ns = 0;
+  bool operator==(const ProcessEnd&) const = default;
+};
+
+/// A file that code of the traced processes comes from.
+struct Module {
+  ModuleId id;
+  std::string path;      ///< as the process sees it
+  std::string build_id;  ///< lower-case hex; empty when the file has none
+  bool operator==(const Module&) const = default;
+};
+
+/// A frame as it was found on the stack.
+struct RawFrame {
+  std::uint64_t address = 0;  ///< return address in the process
+  ModuleId module;
+  std::uint64_t offset = 0;  ///< the same as an address within the module's ELF file (p_vaddr space)
+  bool operator==(const RawFrame&) const = default;
+};
+
+/// Why a stack ends where it does; the values are enum lt_stack_flags'.
+enum class StackEnd : std::uint32_t {
+  complete = 0,
+  no_row = 1,
+  unreadable = 2,
+  depth = 3,
+  no_mapping = 4,
+  rule = 5,
+};
+
+/// A call stack, sent once. frames[0] is the innermost: the function that called the allocator.
+struct Stack {
+  StackId id;
+  ImageId image;
+  StackEnd end = StackEnd::complete;
+  std::vector<RawFrame> frames;
+  bool operator==(const Stack&) const = default;
+};
+
+/// A call site's running totals since the trace began. They never fall.
+struct Counters {
+  std::uint64_t acquired_count = 0;
+  std::uint64_t acquired_bytes = 0;
+  std::uint64_t released_count = 0;
+  std::uint64_t released_bytes = 0;
+  std::uint64_t since_ns = 0;  ///< no block of the site that is outstanding is older than this
+
+  /// Saturating: a reading taken between two counters of one call may be ahead in one of them.
+  [[nodiscard]] std::uint64_t outstanding_count() const {
+    return acquired_count > released_count ? acquired_count - released_count : 0;
+  }
+  [[nodiscard]] std::uint64_t outstanding_bytes() const {
+    return acquired_bytes > released_bytes ? acquired_bytes - released_bytes : 0;
+  }
+  bool operator==(const Counters&) const = default;
+};
+
+struct SiteCounters {
+  SiteKey site;
+  Counters counters;
+  bool operator==(const SiteCounters&) const = default;
+};
+
+/// The causes of loss, in the order of enum lt_loss.
+inline constexpr std::array<std::string_view, 11> kLossNames = {
+    "live_table_full", "site_table_full", "stack_table_full", "thread_table_full",
+    "stack_truncated", "stack_collision", "ring_overflow",    "missed_release",
+    "unmatched_release", "read_fault",    "abandoned_call"};
+
+/// Running totals of what was lost or guessed, by cause.
+using Losses = std::array<std::uint64_t, kLossNames.size()>;
+
+/// One reading of the counters, once an interval. Sites that have not changed since the reading
+/// before may be left out.
+struct Snapshot {
+  std::uint64_t at_ns = 0;
+  std::vector<SiteCounters> sites;
+  Losses losses{};
+  std::uint64_t probe_hits = 0;
+  bool operator==(const Snapshot&) const = default;
+};
+
+/// A single outstanding resource, as the walk at the end of the trace found it.
+struct Block {
+  SiteKey site;
+  std::uint64_t handle = 0;
+  std::uint64_t size = 0;
+  std::uint64_t acquired_ns = 0;  ///< since the trace began
+  bool operator==(const Block&) const = default;
+};
+
+/// Outstanding blocks at `at_ns`; a walk may be split over several records with the same time. A
+/// later walk replaces an earlier one.
+struct Blocks {
+  std::uint64_t at_ns = 0;
+  std::vector<Block> blocks;
+  bool operator==(const Blocks&) const = default;
+};
+
+/// A frame as a person reads it.
+struct SourceFrame {
+  std::string function;  ///< demangled; empty when no symbol is known
+  std::string file;      ///< empty when there is no line table
+  std::uint32_t line = 0;
+  bool inlined = false;  ///< inlined into the frame that follows
+  bool operator==(const SourceFrame&) const = default;
+};
+
+/// The names of one raw frame (module, offset): the inlined functions first, the function that
+/// holds them last. In recordings, so that they can be read where the files are not.
+struct FrameNames {
+  ModuleId module;
+  std::uint64_t offset = 0;
+  std::vector<SourceFrame> frames;
+  bool operator==(const FrameNames&) const = default;
+};
+
+/// The trace ended in order. A recording without it was cut off.
+struct TraceEnd {
+  std::uint64_t at_ns = 0;
+  bool operator==(const TraceEnd&) const = default;
+};
+
+using Record = std::variant<TraceStart, Process, ProcessEnd, Module, Stack, Snapshot, Blocks,
+                            FrameNames, TraceEnd>;
+
+}  // namespace leaktrace::model

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "user/model/record.h"
+
+namespace leaktrace::model {
+
+/// What a site's outstanding resources were at one time.
+struct SeriesPoint {
+  std::uint64_t at_ns = 0;
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// A site's history in bounded memory: when it is full, every second point is dropped and points
+/// are kept half as often.
+class Series {
+ public:
+  void add(SeriesPoint point);
+  [[nodiscard]] const std::vector<SeriesPoint>& points() const { return points_; }
+
+ private:
+  static constexpr std::size_t kCapacity = 64;
+  std::vector<SeriesPoint> points_;
+  std::uint32_t stride_ = 1;   ///< every stride_-th offered point is kept
+  std::uint32_t offered_ = 0;  ///< since the last point kept
+};
+
+struct Site {
+  Counters counters;
+  Series series;
+};
+
+/// A process image and how it ended, if it has.
+struct TracedProcess {
+  Process process;
+  std::optional<ProcessEnd> end;
+};
+
+/// Everything that the records so far say. Holds no more than the newest counters, a bounded
+/// history of each site, and the newest walk of blocks.
+///
+///   records ──▶ Trace ──▶ analyze::build_report
+class Trace {
+ public:
+  void apply(const Record& record);
+
+  [[nodiscard]] const TraceStart& start() const { return start_; }
+  [[nodiscard]] const std::map<ImageId, TracedProcess>& processes() const { return processes_; }
+  [[nodiscard]] const std::unordered_map<SiteKey, Site>& sites() const { return sites_; }
+  [[nodiscard]] const Losses& losses() const { return losses_; }
+  [[nodiscard]] std::uint64_t probe_hits() const { return probe_hits_; }
+  [[nodiscard]] std::uint32_t snapshots() const { return snapshots_; }
+  /// Time of the newest record that has one.
+  [[nodiscard]] std::uint64_t now_ns() const { return now_ns_; }
+  /// The record TraceEnd came: the trace is whole.
+  [[nodiscard]] bool ended() const { return ended_; }
+
+  [[nodiscard]] const Module* module(ModuleId id) const;
+  [[nodiscard]] const Stack* stack(StackId id) const;
+  /// Names that the recording holds for a frame, or null.
+  [[nodiscard]] const std::vector<SourceFrame>* names(ModuleId module, std::uint64_t offset) const;
+  [[nodiscard]] const std::unordered_map<StackId, Stack>& stacks() const { return stacks_; }
+
+  /// The newest walk of single blocks, if there was one.
+  [[nodiscard]] const std::optional<Blocks>& blocks() const { return blocks_; }
+
+ private:
+  void on(const TraceStart& record);
+  void on(const Process& record);
+  void on(const ProcessEnd& record);
+  void on(const Module& record);
+  void on(const Stack& record);
+  void on(const Snapshot& record);
+  void on(const Blocks& record);
+  void on(const FrameNames& record);
+  void on(const TraceEnd& record);
+
+  TraceStart start_;
+  std::map<ImageId, TracedProcess> processes_;
+  std::unordered_map<ModuleId, Module> modules_;
+  std::unordered_map<StackId, Stack> stacks_;
+  std::unordered_map<SiteKey, Site> sites_;
+  std::map<std::pair<ModuleId, std::uint64_t>, std::vector<SourceFrame>> names_;
+  std::optional<Blocks> blocks_;
+  Losses losses_{};
+  std::uint64_t probe_hits_ = 0;
+  std::uint64_t now_ns_ = 0;
+  std::uint32_t snapshots_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace leaktrace::model

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "user/base/result.h"
+#include "user/base/unique_fd.h"
+#include "user/model/record.h"
+
+namespace leaktrace::symbolize {
+
+/// Where the file of a module can be read from. The descriptor is held from the moment the module
+/// was first seen, so files that were deleted or replaced since, and those of processes that have
+/// exited, can still be symbolized.
+struct ModuleFile {
+  model::ModuleId id;
+  std::string path;      ///< as the process sees it: for messages, and to find debug files
+  std::string build_id;  ///< lower-case hex, or empty
+  UniqueFd fd;           ///< open for reading; none: `path` under `root` is tried, if its build id fits
+  std::string root;      ///< "/proc/PID/root" or empty: debug files are looked for under it too
+};
+
+/// Addresses to functions, files and lines, with inlined frames expanded.
+class Symbolizer {
+ public:
+  Symbolizer();
+  ~Symbolizer();
+  Symbolizer(const Symbolizer&) = delete;
+  Symbolizer& operator=(const Symbolizer&) = delete;
+
+  /// Makes a module known. Cheap: nothing is parsed before the first look-up.
+  void add_module(ModuleFile file);
+
+  /// The functions at `address`, an address within the module's ELF file (p_vaddr space), inlined
+  /// ones first and the one that holds them last. For a return address, pass address - 1. Never
+  /// empty: where no symbol is known, one frame without a function.
+  [[nodiscard]] std::vector<model::SourceFrame> look_up(model::ModuleId module,
+                                                        std::uint64_t address);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// C++ and Rust (legacy and v0) names as their authors wrote them; others as they are.
+[[nodiscard]] std::string demangle(const std::string& symbol);
+
+}  // namespace leaktrace::symbolize
