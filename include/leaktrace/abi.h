@@ -94,11 +94,12 @@ LT_ASSERT_SIZE(struct lt_row, 24);
 /* ---- Processes ---------------------------------------------------------------------------- */
 
 enum lt_process_flags {
-  LT_PROCESS_FOLLOW = 1 << 0,        /* trace the children too */
-  LT_PROCESS_STOP_STARTING = 1 << 1, /* stop at exec and at every code mapping until the entry point:
-                                        user space attaches, then sends SIGCONT */
-  LT_PROCESS_FORKED = 1 << 2,        /* began as a copy: what it releases may be the parent's */
-  LT_PROCESS_SHARED = 1 << 3,        /* shares its parent's address space (vfork), and its image */
+  LT_PROCESS_FOLLOW = 1 << 0,       /* trace the children too */
+  LT_PROCESS_STOP_AT_EXEC = 1 << 1, /* a program that `run` started: see LT_PROCESS_STARTING */
+  LT_PROCESS_FORKED = 1 << 2,       /* began as a copy: what it releases may be the parent's */
+  LT_PROCESS_SHARED = 1 << 3,       /* shares its parent's address space (vfork), and its image */
+  LT_PROCESS_STARTING = 1 << 4,     /* between exec and the entry point: stopped at every mapping of
+                                       code, until user space has attached and sends SIGCONT */
 };
 
 /*
@@ -177,7 +178,8 @@ enum lt_loss {
   LT_LOSS_UNMATCHED_RELEASE = 8,
   LT_LOSS_READ_FAULT = 9,
   LT_LOSS_ABANDONED_CALL = 10, /* a call that was left by longjmp or an exception */
-  LT_LOSS_COUNT = 11,
+  LT_LOSS_KERNEL_MEMORY = 11,  /* the kernel had no memory for a table entry at that moment */
+  LT_LOSS_COUNT = 12,
 };
 
 /* ---- Ring events --------------------------------------------------------------------------- */

@@ -67,7 +67,8 @@ struct Module {
 struct RawFrame {
   std::uint64_t address = 0;  ///< return address in the process
   ModuleId module;
-  std::uint64_t offset = 0;  ///< the same as an address within the module's ELF file (p_vaddr space)
+  std::uint64_t offset =
+      0;  ///< the same as an address within the module's ELF file (p_vaddr space)
   bool operator==(const RawFrame&) const = default;
 };
 
@@ -115,10 +116,10 @@ struct SiteCounters {
 };
 
 /// The causes of loss, in the order of enum lt_loss.
-inline constexpr std::array<std::string_view, 11> kLossNames = {
-    "live_table_full", "site_table_full", "stack_table_full", "thread_table_full",
-    "stack_truncated", "stack_collision", "ring_overflow",    "missed_release",
-    "unmatched_release", "read_fault",    "abandoned_call"};
+inline constexpr std::array<std::string_view, 12> kLossNames = {
+    "live_table_full",   "site_table_full", "stack_table_full", "thread_table_full",
+    "stack_truncated",   "stack_collision", "ring_overflow",    "missed_release",
+    "unmatched_release", "read_fault",      "abandoned_call",   "kernel_memory"};
 
 /// Running totals of what was lost or guessed, by cause.
 using Losses = std::array<std::uint64_t, kLossNames.size()>;
