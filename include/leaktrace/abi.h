@@ -79,10 +79,10 @@ struct lt_value_source {
 
 /* One hooked function, as data. The attach cookie of a probe is the index of its row. */
 struct lt_row {
-  __u8 operation; /* enum lt_operation */
-  __u8 kind;      /* enum lt_kind */
-  __u8 success;   /* enum lt_success */
-  __u8 extent;    /* enum lt_extent */
+  __u8 operation;                    /* enum lt_operation */
+  __u8 kind;                         /* enum lt_kind */
+  __u8 success;                      /* enum lt_success */
+  __u8 extent;                       /* enum lt_extent */
   struct lt_value_source handle;     /* what is acquired */
   struct lt_value_source weight;     /* its size in bytes */
   struct lt_value_source old_handle; /* what is released or replaced */
@@ -148,12 +148,12 @@ LT_ASSERT_SIZE(struct lt_site_counters, 40);
 #define LT_STACK_ID_NONE 0ULL
 
 enum lt_stack_flags {
-  LT_STACK_COMPLETE = 0,  /* reached the end of the stack */
-  LT_STACK_NO_ROW = 1,    /* no unwind information, and the frame pointer leads nowhere */
-  LT_STACK_UNREADABLE = 2,/* the stack could not be read */
-  LT_STACK_DEPTH = 3,     /* deeper than LT_MAX_FRAMES */
-  LT_STACK_NO_MAPPING = 4,/* the pc is in no known mapping of code */
-  LT_STACK_RULE = 5,      /* an unwind rule that the tracer does not do */
+  LT_STACK_COMPLETE = 0,   /* reached the end of the stack */
+  LT_STACK_NO_ROW = 1,     /* no unwind information, and the frame pointer leads nowhere */
+  LT_STACK_UNREADABLE = 2, /* the stack could not be read */
+  LT_STACK_DEPTH = 3,      /* deeper than LT_MAX_FRAMES */
+  LT_STACK_NO_MAPPING = 4, /* the pc is in no known mapping of code */
+  LT_STACK_RULE = 5,       /* an unwind rule that the tracer does not do */
   LT_STACK_REASONS = 6,
 };
 
@@ -179,7 +179,8 @@ enum lt_loss {
   LT_LOSS_READ_FAULT = 9,
   LT_LOSS_ABANDONED_CALL = 10, /* a call that was left by longjmp or an exception */
   LT_LOSS_KERNEL_MEMORY = 11,  /* the kernel had no memory for a table entry at that moment */
-  LT_LOSS_COUNT = 12,
+  LT_LOSS_PROCESS_TABLE_FULL = 12,
+  LT_LOSS_COUNT = 13,
 };
 
 /* ---- Ring events --------------------------------------------------------------------------- */
@@ -232,8 +233,8 @@ LT_ASSERT_SIZE(struct lt_event_range, 56);
 
 struct lt_event_process {
   struct lt_event_header header; /* image: the new one (fork, exec), the ended one (exit) */
-  __u32 other;  /* fork: the parent's tgid; exec: the old image; exit: the wait status */
-  __u32 flags;  /* enum lt_process_flags */
+  __u32 other; /* fork: the parent's tgid; exec: the old image; exit: the wait status */
+  __u32 flags; /* enum lt_process_flags */
 };
 LT_ASSERT_SIZE(struct lt_event_process, 32);
 

@@ -116,10 +116,11 @@ struct SiteCounters {
 };
 
 /// The causes of loss, in the order of enum lt_loss.
-inline constexpr std::array<std::string_view, 12> kLossNames = {
+inline constexpr std::array<std::string_view, 13> kLossNames = {
     "live_table_full",   "site_table_full", "stack_table_full", "thread_table_full",
     "stack_truncated",   "stack_collision", "ring_overflow",    "missed_release",
-    "unmatched_release", "read_fault",      "abandoned_call",   "kernel_memory"};
+    "unmatched_release", "read_fault",      "abandoned_call",   "kernel_memory",
+    "process_table_full"};
 
 /// Running totals of what was lost or guessed, by cause.
 using Losses = std::array<std::uint64_t, kLossNames.size()>;

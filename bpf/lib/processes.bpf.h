@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef LEAKTRACE_PROCESSES_BPF_H
+#define LEAKTRACE_PROCESSES_BPF_H
+
+#include "bpf/lib/common.bpf.h"
+
+/* The traced processes by pid (tgid); user space adds the first, fork and exec the rest. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u32);
+  __type(value, struct lt_process);
+} processes SEC(".maps") __weak;
+
+static __always_inline struct lt_process* current_process(void) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  return bpf_map_lookup_elem(&processes, &tgid);
+}
+
+#endif

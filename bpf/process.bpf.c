@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Follows traced processes through fork, exec and exit, and tells user space when code is mapped.
+ *
+ * A program that `run` starts is stopped (SIGSTOP, seen by nobody but its parent, leaktrace) at
+ * exec and after each mapping of code until its entry point is reached, so that probes are in place
+ * before any of that code has run.
+ */
+#include "bpf/lib/common.bpf.h"
+#include "bpf/lib/events.bpf.h"
+#include "bpf/lib/processes.bpf.h"
+#include "bpf/lib/threads.bpf.h"
+
+/* Images that the kernel side numbers; user space numbers from 1. */
+__u32 last_image = 1u << 31;
+
+#define PROT_EXEC 4
+
+static __always_inline __u32 next_image(void) {
+  return __sync_fetch_and_add(&last_image, 1);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child) {
+  __u32 parent_tgid = parent->tgid;
+  __u32 child_tgid = child->tgid;
+  if (parent_tgid == child_tgid) return 0; /* a thread */
+  struct lt_process* process = bpf_map_lookup_elem(&processes, &parent_tgid);
+  if (!process || !(process->flags & LT_PROCESS_FOLLOW)) return 0;
+
+  struct lt_process copy = {.flags = LT_PROCESS_FOLLOW};
+  if (child->mm == parent->mm) { /* vfork: one address space until the child execs */
+    copy.image = process->image;
+    copy.flags |= LT_PROCESS_SHARED;
+  } else {
+    copy.image = next_image();
+    copy.flags |= LT_PROCESS_FORKED;
+  }
+  long error = bpf_map_update_elem(&processes, &child_tgid, &copy, BPF_ANY);
+  if (error) {
+    lose_insertion(error, LT_LOSS_PROCESS_TABLE_FULL);
+    return 0;
+  }
+  send_process(LT_EVENT_PROCESS_FORK, child_tgid, copy.image, parent_tgid, copy.flags);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(follow_exec, struct task_struct* task) {
+  struct lt_process* process = current_process();
+  if (!process) return 0;
+  __u64 thread = bpf_get_current_pid_tgid();
+  bpf_map_delete_elem(&threads, &thread); /* no call of the old image returns */
+
+  __u32 old_image = process->image;
+  __u32 old_flags = process->flags;
+  process->flags &= ~(LT_PROCESS_FORKED | LT_PROCESS_SHARED);
+  if (old_flags & LT_PROCESS_STOP_AT_EXEC) process->flags |= LT_PROCESS_STARTING;
+  process->image = next_image();
+  send_process(LT_EVENT_PROCESS_EXEC, thread >> 32, process->image, old_image, old_flags);
+  if (old_flags & LT_PROCESS_STOP_AT_EXEC) bpf_send_signal(SIGSTOP);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(follow_exit, struct task_struct* task) {
+  __u64 thread = bpf_get_current_pid_tgid();
+  __u32 tgid = thread >> 32;
+  struct lt_process* process = bpf_map_lookup_elem(&processes, &tgid);
+  if (!process) return 0;
+  bpf_map_delete_elem(&threads, &thread);
+  /* do_exit() has counted this thread off already (kernel/exit.c). */
+  if (BPF_CORE_READ(task, signal, live.counter) > 0) return 0;
+  send_process(LT_EVENT_PROCESS_EXIT, tgid, process->image,
+               BPF_CORE_READ(task, signal, group_exit_code) ?: task->exit_code, process->flags);
+  bpf_map_delete_elem(&processes, &tgid);
+  return 0;
+}
+
+/* Attached only while a program starts: a probe on every system call of the machine costs. */
+SEC("tp_btf/sys_enter")
+int BPF_PROG(stop_at_mapping, struct pt_regs* registers, long number) {
+  struct lt_process* process = current_process();
+  if (!process || !(process->flags & LT_PROCESS_STARTING)) return 0;
+#if defined(__TARGET_ARCH_x86)
+  if (number != 9) return 0; /* mmap */
+#else
+  if (number != 222) return 0;
+#endif
+  if (!(PT_REGS_PARM3_CORE_SYSCALL(registers) & PROT_EXEC)) return 0;
+  /* The signal is taken on the way out of the system call: the mapping is there, and nothing of it
+   * has run. */
+  bpf_send_signal(SIGSTOP);
+  return 0;
+}
+
+/* On the dynamic loader's _dl_debug_state, which it calls for debuggers around each change of the
+ * list of libraries (SVR4 r_brk; glibc elf/dl-debug.c). */
+SEC("uprobe")
+int code_mapped(struct pt_regs* ctx) {
+  struct lt_process* process = current_process();
+  if (process)
+    send_process(LT_EVENT_CODE_MAPPED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
+  return 0;
+}
+
+/* On the program's ELF entry point. */
+SEC("uprobe")
+int entry_reached(struct pt_regs* ctx) {
+  struct lt_process* process = current_process();
+  if (!process || !(process->flags & LT_PROCESS_STARTING)) return 0;
+  process->flags &= ~LT_PROCESS_STARTING;
+  send_process(LT_EVENT_ENTRY_REACHED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
+  return 0;
+}
