@@ -6,9 +6,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <string_view>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "user/base/result.h"
@@ -24,10 +24,10 @@ enum class Verdict { growing, plateau, fluctuating, one_off, undecided };
 
 struct ReportFrame {
   model::SourceFrame source;
-  std::string module;    ///< path of the file, as the process sees it; empty when unknown
-  std::string build_id;  ///< lower-case hex; empty when unknown
-  std::uint64_t offset = 0;   ///< address within the module, as addr2line takes it
-  std::uint64_t address = 0;  ///< address in the process
+  std::string module;         ///< path of the file, as the process sees it; empty when unknown
+  std::string build_id;       ///< lower-case hex; empty when unknown
+  std::uint64_t offset = 0;   ///< address of the call within the module, as addr2line takes it
+  std::uint64_t address = 0;  ///< return address in the process
 };
 
 struct ReportBlock {
@@ -37,7 +37,8 @@ struct ReportBlock {
 };
 
 struct ReportSite {
-  std::uint32_t pid = 0;
+  std::uint32_t pid = 0;  ///< 0: the trace does not say whose site it is
+  std::string comm;
   model::Kind kind = model::Kind::heap;
   std::string label;  ///< the function that a person would name this site by
   Verdict verdict = Verdict::undecided;
@@ -45,15 +46,18 @@ struct ReportSite {
   std::string evidence;
   std::uint64_t outstanding_count = 0;
   std::uint64_t outstanding_bytes = 0;
-  model::Counters total;
-  double bytes_per_second = 0;  ///< change of outstanding bytes over the period
+  model::Counters total;  ///< of all blocks, whatever their size and age
+  /// Change of outstanding bytes a second, of all blocks whatever their size and age: from the
+  /// first reading of the process's counters to the newest, first to last. 0 with one reading.
+  double bytes_per_second = 0;
   double count_per_second = 0;
-  double growth_low = 0;
+  double growth_low = 0;  ///< interval of bytes_per_second; the rate itself where none is known
   double growth_high = 0;
   double oldest_seconds = 0;
   bool oldest_exact = false;  ///< false: no block is older, the oldest may be younger
   bool stack_complete = false;
   model::StackEnd stack_end = model::StackEnd::complete;
+  bool stack_missing = false;       ///< the stack found no room in a table: nothing is known of it
   std::vector<ReportFrame> stack;   ///< innermost first, inlined frames expanded
   std::vector<ReportBlock> blocks;  ///< largest first; only when asked for
 };
@@ -73,8 +77,8 @@ struct Report {
   std::int64_t start_unix_ns = 0;
   double seconds = 0;
   std::uint32_t intervals = 0;
-  bool final = false;  ///< the trace is over; else one interval of a running one
-  bool cut_off = false;  ///< from a recording that ends in the middle
+  bool final = false;    ///< the trace is over; else one interval of a running one
+  bool cut_off = false;  ///< from a recording that ends in the middle; set by who reads one
 
   std::uint64_t sampling_bytes = 0;  ///< 0: exact
   std::optional<double> budget_percent;
@@ -97,11 +101,11 @@ struct Report {
 };
 
 struct ReportOptions {
-  std::optional<std::size_t> top;          ///< keep only the first N sites
-  std::optional<double> older_seconds;     ///< only blocks at least this old
-  std::uint64_t min_size = 0;              ///< only blocks of at least this size
-  std::uint64_t max_size = UINT64_MAX;     ///< only blocks of at most this size
-  std::vector<model::Kind> kinds;          ///< empty: all
+  std::optional<std::size_t> top;       ///< keep only the first N sites
+  std::optional<double> older_seconds;  ///< only blocks at least this old
+  std::uint64_t min_size = 0;           ///< only blocks of at least this size
+  std::uint64_t max_size = UINT64_MAX;  ///< only blocks of at most this size
+  std::vector<model::Kind> kinds;       ///< empty: all
   bool show_blocks = false;
 };
 
@@ -110,9 +114,16 @@ struct ReportOptions {
 using Namer =
     std::function<std::vector<model::SourceFrame>(const model::Trace&, const model::RawFrame&)>;
 
-/// Builds the report of a trace as it stands. Options that look at single blocks (older, size,
-/// show_blocks) need a walk of blocks in the trace; asking for them without one is an error that
-/// says so. A site without outstanding resources is left out.
+/// Builds the report of a trace as it stands. A site without outstanding resources is left out.
+/// Sites come by outstanding bytes, then count, most first, then by label and key, so that one
+/// trace always gives one report.
+///
+/// Options that look at single blocks (older, size, show_blocks) need a walk of blocks in the
+/// trace; asking for them without one is an error that says so. With them, outstanding counts and
+/// bytes are those of the blocks that pass. A size limit that the trace was already taken with
+/// filters nothing more and needs no walk.
+///
+/// What only the caller knows is left as it is made: cut_off, budget, duty and overhead.
 [[nodiscard]] Result<Report> build_report(const model::Trace& trace, const ReportOptions& options,
                                           const Namer& namer);
 

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "user/model/trace.h"
+
+namespace leaktrace::analyze {
+
+/// The part of a trace in which the counters of one process were read.
+struct Period {
+  std::uint64_t first_ns = 0;  ///< first reading that has a site of the process
+  std::uint64_t end_ns = 0;    ///< newest reading, or when the process ended
+};
+
+/// How a site's outstanding resources changed over a period: the newest counters against the
+/// reading at its beginning, first to last. The first reading is the base and not zero, so that
+/// what a program acquires while it starts, before anyone looks, does not count as growth. A site
+/// that appeared later began at zero.
+struct Change {
+  std::uint64_t from_count = 0;
+  std::uint64_t from_bytes = 0;
+  std::uint64_t to_count = 0;
+  std::uint64_t to_bytes = 0;
+  double seconds = 0;  ///< 0: there was one reading, and no change can be told
+
+  [[nodiscard]] double bytes_per_second() const;
+  [[nodiscard]] double count_per_second() const;
+};
+
+[[nodiscard]] Change change_of(const model::Site& site, const Period& period);
+
+/// The change in one line of plain words: "outstanding rose from 1.2 MiB to 9.8 MiB in 60 s".
+[[nodiscard]] std::string describe(const Change& change);
+
+}  // namespace leaktrace::analyze

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/analyze/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <unordered_map>
+
+#include "user/analyze/growth.h"
+#include "user/analyze/label.h"
+#include "user/analyze/words.h"
+
+namespace leaktrace::analyze {
+namespace {
+
+using model::ImageId;
+using model::SiteKey;
+using model::Trace;
+using model::TracedProcess;
+
+double seconds_between(std::uint64_t from_ns, std::uint64_t to_ns) {
+  return to_ns > from_ns ? static_cast<double>(to_ns - from_ns) / 1e9 : 0;
+}
+
+/// What the single blocks of a site say.
+struct SiteBlocks {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+  double oldest_seconds = 0;
+  std::vector<ReportBlock> blocks;
+};
+
+/// A site on its way into the report; `site` gets its stack and label only when it is kept.
+struct Candidate {
+  SiteKey key;
+  ReportSite site;
+};
+
+/// The options against how the trace was taken: which of them filter, and in which words.
+class Filter {
+ public:
+  Filter(const Trace& trace, const ReportOptions& options)
+      : options_(options),
+        traced_min_(trace.start().min_size),
+        traced_max_(trace.start().max_size),
+        by_size_(options.min_size > traced_min_ || options.max_size < traced_max_) {}
+
+  [[nodiscard]] bool needs_blocks() const {
+    return by_size_ || options_.older_seconds.has_value() || options_.show_blocks;
+  }
+
+  [[nodiscard]] bool passes(model::Kind kind) const {
+    return options_.kinds.empty() ||
+           std::find(options_.kinds.begin(), options_.kinds.end(), kind) != options_.kinds.end();
+  }
+
+  [[nodiscard]] bool passes(const ReportBlock& block) const {
+    return block.size >= options_.min_size && block.size <= options_.max_size &&
+           (!options_.older_seconds || block.age_seconds >= *options_.older_seconds);
+  }
+
+  [[nodiscard]] std::string words() const {
+    std::vector<std::string> parts;
+    if (!options_.kinds.empty()) parts.push_back("only " + kinds());
+    const std::uint64_t least = std::max(options_.min_size, traced_min_);
+    const std::uint64_t most = std::min(options_.max_size, traced_max_);
+    if (least > 0) parts.push_back(fmt::format("blocks of {} and more", human_bytes(least)));
+    if (most < UINT64_MAX) parts.push_back(fmt::format("blocks of {} and less", human_bytes(most)));
+    if (options_.older_seconds) {
+      parts.push_back("blocks that are " + human_seconds(*options_.older_seconds) + " old or more");
+    }
+    return fmt::format("{}", fmt::join(parts, "; "));
+  }
+
+ private:
+  [[nodiscard]] std::string kinds() const {
+    std::string names;
+    for (model::Kind kind : options_.kinds) {
+      if (!names.empty()) names += ", ";
+      names += model::kind_name(kind);
+    }
+    return names;
+  }
+
+  const ReportOptions& options_;
+  std::uint64_t traced_min_;
+  std::uint64_t traced_max_;
+  bool by_size_;
+};
+
+/// Builds one report; holds what its steps share.
+class Builder {
+ public:
+  Builder(const Trace& trace, const ReportOptions& options, const Namer& namer)
+      : trace_(trace), options_(options), namer_(namer), filter_(trace, options) {}
+
+  [[nodiscard]] Result<Report> build() {
+    if (filter_.needs_blocks() && !trace_.blocks()) {
+      return fail(
+          "ages, sizes and lists of single blocks need the walk of all blocks that is made "
+          "when tracing ends, and this trace has none",
+          "let tracing end in order, or leave out --older, --min-size, --max-size and the "
+          "list of blocks");
+    }
+    read_periods();
+    read_blocks();
+    Report report = head();
+    std::vector<Candidate> candidates = collect();
+    for (const Candidate& candidate : candidates) {
+      ++report.all_sites;
+      report.all_outstanding_count += candidate.site.outstanding_count;
+      report.all_outstanding_bytes += candidate.site.outstanding_bytes;
+    }
+    report.sites = choose(std::move(candidates));
+    return report;
+  }
+
+ private:
+  [[nodiscard]] Report head() const;
+  [[nodiscard]] std::vector<ReportTarget> targets() const;
+  void read_periods();
+  void read_blocks();
+  [[nodiscard]] std::vector<Candidate> collect() const;
+  [[nodiscard]] std::optional<Candidate> candidate(const SiteKey& key,
+                                                   const model::Site& site) const;
+  [[nodiscard]] bool count_outstanding(const SiteKey& key, const model::Site& site,
+                                       ReportSite& out) const;
+  [[nodiscard]] std::vector<ReportSite> choose(std::vector<Candidate> candidates) const;
+  void name(Candidate& candidate) const;
+  [[nodiscard]] ReportFrame frame(const model::RawFrame& raw) const;
+  [[nodiscard]] const TracedProcess* process(ImageId image) const;
+  /// Where ages of the image are measured from: now, or its end if that was earlier.
+  [[nodiscard]] std::uint64_t end_of(ImageId image, std::uint64_t now_ns) const;
+
+  const Trace& trace_;
+  const ReportOptions& options_;
+  const Namer& namer_;
+  Filter filter_;
+  std::unordered_map<ImageId, Period> periods_;
+  std::unordered_map<SiteKey, SiteBlocks> blocks_;
+};
+
+const TracedProcess* Builder::process(ImageId image) const {
+  const auto found = trace_.processes().find(image);
+  // An end without a beginning makes an entry that knows no process.
+  if (found == trace_.processes().end() || found->second.process.pid == 0) return nullptr;
+  return &found->second;
+}
+
+std::uint64_t Builder::end_of(ImageId image, std::uint64_t now_ns) const {
+  const TracedProcess* found = process(image);
+  return found != nullptr && found->end ? std::min(now_ns, found->end->at_ns) : now_ns;
+}
+
+std::vector<ReportTarget> Builder::targets() const {
+  std::map<std::uint32_t, const TracedProcess*> newest;  // by pid
+  for (const auto& [image, traced] : trace_.processes()) {
+    if (process(image) == nullptr) continue;
+    if (traced.end && traced.end->reason == model::EndReason::replaced) continue;
+    const TracedProcess*& known = newest[traced.process.pid];
+    if (known == nullptr || known->process.since_ns <= traced.process.since_ns) known = &traced;
+  }
+  std::vector<ReportTarget> targets;
+  for (const auto& [pid, traced] : newest) {
+    const model::Process& from = traced->process;
+    ReportTarget& target = targets.emplace_back();
+    target.pid = pid;
+    target.comm = from.comm;
+    target.exe = from.exe;
+    target.cgroup = from.cgroup;
+    target.exited = traced->end.has_value();
+    if (traced->end) target.wait_status = traced->end->wait_status;
+  }
+  return targets;
+}
+
+Report Builder::head() const {
+  Report report;
+  report.tool_version = trace_.start().tool_version;
+  report.targets = targets();
+  report.start_unix_ns = trace_.start().unix_ns;
+  report.seconds = seconds_between(0, trace_.now_ns());
+  report.intervals = trace_.snapshots();
+  report.final = trace_.ended();
+  report.sampling_bytes = trace_.start().sampling_bytes;
+  report.probe_hits = trace_.probe_hits();
+  report.losses = trace_.losses();
+  report.filters = filter_.words();
+  return report;
+}
+
+void Builder::read_periods() {
+  for (const auto& [key, site] : trace_.sites()) {
+    if (site.series.points().empty()) continue;
+    const std::uint64_t first = site.series.points().front().at_ns;
+    auto [period, is_new] =
+        periods_.try_emplace(key.image, Period{first, end_of(key.image, trace_.now_ns())});
+    if (!is_new) period->second.first_ns = std::min(period->second.first_ns, first);
+  }
+}
+
+void Builder::read_blocks() {
+  if (!trace_.blocks()) return;
+  for (const model::Block& block : trace_.blocks()->blocks) {
+    const std::uint64_t now = end_of(block.site.image, trace_.blocks()->at_ns);
+    const ReportBlock seen{block.handle, block.size, seconds_between(block.acquired_ns, now)};
+    if (!filter_.passes(seen)) continue;
+    SiteBlocks& site = blocks_[block.site];
+    ++site.count;
+    site.bytes += seen.size;
+    site.oldest_seconds = std::max(site.oldest_seconds, seen.age_seconds);
+    if (options_.show_blocks) site.blocks.push_back(seen);
+  }
+}
+
+std::vector<Candidate> Builder::collect() const {
+  std::vector<Candidate> candidates;
+  for (const auto& [key, site] : trace_.sites()) {
+    if (!filter_.passes(key.kind)) continue;
+    if (auto found = candidate(key, site)) candidates.push_back(std::move(*found));
+  }
+  return candidates;
+}
+
+bool Builder::count_outstanding(const SiteKey& key, const model::Site& site,
+                                ReportSite& out) const {
+  const auto walked = blocks_.find(key);
+  if (filter_.needs_blocks()) {
+    if (walked == blocks_.end()) return false;
+    out.outstanding_count = walked->second.count;
+    out.outstanding_bytes = walked->second.bytes;
+    out.blocks = walked->second.blocks;
+  } else {
+    out.outstanding_count = site.counters.outstanding_count();
+    out.outstanding_bytes = site.counters.outstanding_bytes();
+    if (out.outstanding_count == 0 && out.outstanding_bytes == 0) return false;
+  }
+  // A walk that found other blocks than the counters say was taken at another moment.
+  out.oldest_exact = walked != blocks_.end() && walked->second.count == out.outstanding_count;
+  const std::uint64_t now = end_of(key.image, trace_.now_ns());
+  out.oldest_seconds = out.oldest_exact ? walked->second.oldest_seconds
+                                        : seconds_between(site.counters.since_ns, now);
+  return true;
+}
+
+std::optional<Candidate> Builder::candidate(const SiteKey& key, const model::Site& site) const {
+  Candidate made{key, {}};
+  ReportSite& out = made.site;
+  if (!count_outstanding(key, site, out)) return std::nullopt;
+  if (const TracedProcess* owner = process(key.image)) {
+    out.pid = owner->process.pid;
+    out.comm = owner->process.comm;
+  }
+  out.kind = key.kind;
+  out.total = site.counters;
+  const auto period = periods_.find(key.image);
+  const Change change = change_of(site, period == periods_.end() ? Period{} : period->second);
+  out.bytes_per_second = change.bytes_per_second();
+  out.count_per_second = change.count_per_second();
+  out.growth_low = out.growth_high = out.bytes_per_second;
+  out.evidence = describe(change);
+  return made;
+}
+
+std::vector<ReportSite> Builder::choose(std::vector<Candidate> candidates) const {
+  const auto size = [](const Candidate& c) {
+    return std::make_tuple(c.site.outstanding_bytes, c.site.outstanding_count);
+  };
+  std::sort(candidates.begin(), candidates.end(),
+            [&](const Candidate& a, const Candidate& b) { return size(a) > size(b); });
+  const std::size_t top = options_.top.value_or(candidates.size());
+  // Naming a stack is dear. It is done for what is kept, and for what ties with the last of those.
+  std::size_t named = std::min(top, candidates.size());
+  while (named > 0 && named < candidates.size() &&
+         size(candidates[named]) == size(candidates[named - 1])) {
+    ++named;
+  }
+  candidates.erase(candidates.begin() + static_cast<std::ptrdiff_t>(named), candidates.end());
+  for (Candidate& candidate : candidates) name(candidate);
+  std::sort(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
+    if (size(a) != size(b)) return size(a) > size(b);
+    return std::tie(a.site.label, a.key) < std::tie(b.site.label, b.key);
+  });
+  std::vector<ReportSite> sites;
+  for (Candidate& candidate : candidates) {
+    if (sites.size() == top) break;
+    sites.push_back(std::move(candidate.site));
+  }
+  for (ReportSite& site : sites) {
+    std::sort(site.blocks.begin(), site.blocks.end(),
+              [](const ReportBlock& a, const ReportBlock& b) {
+                return std::make_tuple(b.size, b.age_seconds, a.handle) <
+                       std::make_tuple(a.size, a.age_seconds, b.handle);
+              });
+  }
+  return sites;
+}
+
+ReportFrame Builder::frame(const model::RawFrame& raw) const {
+  ReportFrame out;
+  out.address = raw.address;
+  // The raw frame holds where the call returns to, which may already be the next line.
+  out.offset = raw.offset > 0 ? raw.offset - 1 : 0;
+  if (const model::Module* module = trace_.module(raw.module)) {
+    out.module = module->path;
+    out.build_id = module->build_id;
+  }
+  return out;
+}
+
+void Builder::name(Candidate& candidate) const {
+  ReportSite& site = candidate.site;
+  const model::Stack* stack = trace_.stack(candidate.key.stack);
+  site.stack_missing = stack == nullptr;
+  if (stack != nullptr) {
+    site.stack_end = stack->end;
+    site.stack_complete = stack->end == model::StackEnd::complete;
+    for (const model::RawFrame& raw : stack->frames) {
+      const ReportFrame place = frame(raw);
+      std::vector<model::SourceFrame> sources = namer_(trace_, raw);
+      for (model::SourceFrame& source : sources) {
+        site.stack.push_back(place);
+        site.stack.back().source = std::move(source);
+      }
+    }
+  }
+  site.label = site_label(site.stack);
+}
+
+}  // namespace
+
+std::string_view verdict_name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::growing:
+      return "growing";
+    case Verdict::plateau:
+      return "plateau";
+    case Verdict::fluctuating:
+      return "fluctuating";
+    case Verdict::one_off:
+      return "one-off";
+    case Verdict::undecided:
+      break;
+  }
+  return "undecided";
+}
+
+Result<Report> build_report(const Trace& trace, const ReportOptions& options, const Namer& namer) {
+  return Builder(trace, options, namer).build();
+}
+
+}  // namespace leaktrace::analyze
