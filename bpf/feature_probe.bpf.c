@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * One small program for each thing that leaktrace needs of the kernel. User space loads them one
+ * by one, attaches each to a function of its own process, calls the function and looks whether the
+ * program saw the call (user/tracer/feature_probes.cpp).
+ *
+ * A call is told from those of other processes of the same executable by a random number that it
+ * passes and returns: process ids do not serve, for in a pid namespace the kernel's are not ours.
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+const volatile __u64 nonce = 0;
+
+__u64 hits;
+__u64 seen_cookie;
+__u32 seen_tgid;
+
+SEC("uprobe")
+int count_entry(struct pt_regs* ctx) {
+  if (PT_REGS_PARM1(ctx) != nonce) return 0;
+  seen_tgid = bpf_get_current_pid_tgid() >> 32;
+  __sync_fetch_and_add(&hits, 1);
+  return 0;
+}
+
+SEC("uprobe")
+int count_return(struct pt_regs* ctx) {
+  if (PT_REGS_RC(ctx) == nonce) __sync_fetch_and_add(&hits, 1);
+  return 0;
+}
+
+/* A session runs its program at entry and at return. */
+SEC("uprobe")
+int count_both(struct pt_regs* ctx) {
+  if (PT_REGS_PARM1(ctx) == nonce || PT_REGS_RC(ctx) == nonce) __sync_fetch_and_add(&hits, 1);
+  return 0;
+}
+
+SEC("uprobe")
+int read_cookie(struct pt_regs* ctx) {
+  if (PT_REGS_PARM1(ctx) != nonce) return 0;
+  seen_cookie = bpf_get_attach_cookie(ctx);
+  __sync_fetch_and_add(&hits, 1);
+  return 0;
+}
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 64 * 1024);
+} probe_events SEC(".maps");
+
+SEC("uprobe")
+int send_event(struct pt_regs* ctx) {
+  __u64 value = nonce;
+  if (PT_REGS_PARM1(ctx) == nonce && !bpf_ringbuf_output(&probe_events, &value, sizeof(value), 0))
+    __sync_fetch_and_add(&hits, 1);
+  return 0;
+}
+
+static long count_round(__u32 round, void* rounds) {
+  ++*(__u64*)rounds;
+  return 0;
+}
+
+SEC("uprobe")
+int run_loop(struct pt_regs* ctx) {
+  __u64 rounds = 0;
+  if (PT_REGS_PARM1(ctx) != nonce) return 0;
+  bpf_loop(127, count_round, &rounds, 0);
+  if (rounds == 127) __sync_fetch_and_add(&hits, 1);
+  return 0;
+}
+
+/* The child that user space sacrifices: forked from own_tgid, stopped at exec, killed. */
+pid_t own_tgid;
+pid_t child_tgid;
+__u64 forks;
+__u64 execs;
+__u64 exits;
+long signal_result;
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(see_fork, struct task_struct* parent, struct task_struct* child) {
+  if (parent->tgid != own_tgid || child->tgid == own_tgid) return 0;
+  child_tgid = child->tgid;
+  __sync_fetch_and_add(&forks, 1);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(see_exec, struct task_struct* task) {
+  if (child_tgid && task->tgid == child_tgid) __sync_fetch_and_add(&execs, 1);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(see_exit, struct task_struct* task) {
+  if (child_tgid && task->tgid == child_tgid) __sync_fetch_and_add(&exits, 1);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(signal_exec, struct task_struct* task) {
+  if (!child_tgid || task->tgid != child_tgid) return 0;
+  signal_result = bpf_send_signal(10 /* SIGUSR1 */);
+  __sync_fetch_and_add(&execs, 1);
+  return 0;
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks that need a process to experiment on: a child that is forked for it and ended after it.
+// Between fork and exec the child only makes system calls, for other threads may hold locks.
+#include <fmt/format.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstddef>
+#include <optional>
+
+#include "user/base/file.h"
+#include "user/tracer/feature_programs.h"
+
+namespace leaktrace::tracer {
+namespace {
+
+/// waitpid over interruptions; nothing when the child is not ours to wait for.
+std::optional<int> wait_for(pid_t child) {
+  int status = 0;
+  pid_t waited = 0;
+  do {
+    waited = ::waitpid(child, &status, 0);
+  } while (waited < 0 && errno == EINTR);
+  return waited == child ? std::optional(status) : std::nullopt;
+}
+
+/// A child that has executed this very program and is held before its first instruction, so that
+/// nothing of the program runs twice. Killed and reaped at the end.
+class HeldChild {
+ public:
+  HeldChild() : pid_(::fork()) {
+    if (pid_ == 0) become_held();
+    if (pid_ < 0) return;
+    const auto status = wait_for(pid_);
+    held_ = status && WIFSTOPPED(*status);
+    if (!held_) pid_ = -1;
+  }
+  HeldChild(const HeldChild&) = delete;
+  HeldChild& operator=(const HeldChild&) = delete;
+  ~HeldChild() { end(); }
+
+  [[nodiscard]] bool held() const { return held_; }
+
+  /// True when the signal waits to be delivered to the child.
+  [[nodiscard]] bool has_pending(int signal) const {
+    const auto status = read_file(fmt::format("/proc/{}/status", pid_));
+    if (!status) return false;
+    constexpr std::string_view kField = "\nShdPnd:\t";
+    const auto at = status->find(kField);
+    if (at == std::string::npos) return false;
+    std::uint64_t mask = 0;
+    const char* value = status->data() + at + kField.size();
+    std::from_chars(value, status->data() + status->size(), mask, 16);
+    return ((mask >> (signal - 1)) & 1U) != 0;
+  }
+
+  void end() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    wait_for(pid_);
+    pid_ = -1;
+  }
+
+ private:
+  [[noreturn]] static void become_held() {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // The kernel stops a traced process when it has executed a program.
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0)
+      ::execl("/proc/self/exe", "leaktrace-feature-probe", static_cast<char*>(nullptr));
+    ::_exit(1);
+  }
+
+  pid_t pid_;
+  bool held_ = false;
+};
+
+const Trial kNotHeld{Finding::State::unknown,
+                     "the child to try it on could not be held at exec: ptrace is not allowed"};
+
+/// As containers' filters do: what the filter does not know kills the process. 335 and 336 are
+/// x86-64's uretprobe and uprobe system calls, which the kernel's own trampolines make.
+bool forbid_probe_system_calls() {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 335, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 336, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{static_cast<unsigned short>(std::size(code)), code};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+constexpr int kReturned = 0;
+constexpr int kNoFilter = 2;
+
+/// Calls the probed function under the filter in a child and gives back how the child ended.
+std::optional<int> call_under_seccomp(const TrialContext& context) {
+  const pid_t child = ::fork();
+  if (child < 0) return std::nullopt;
+  if (child > 0) return wait_for(child);
+  if (!forbid_probe_system_calls()) ::_exit(kNoFilter);
+  ::_exit(probe_target(context.nonce) == context.nonce ? kReturned : 1);
+}
+
+}  // namespace
+
+Trial try_uretprobe_seccomp(TrialContext& context) {
+  const bool multi = context.so_far->uprobe_multi_return;
+  const auto skeleton = load_programs(context, {"count_return"}, multi ? kUprobeMulti : kPerfEvent);
+  if (!skeleton) return failed_trial(context, "loading the program", errno);
+  const auto* program = skeleton->progs.count_return;
+  const auto link = multi ? attach_multi(program, {.on_return = true})
+                          : attach_single(program, {.on_return = true});
+  if (!link) return failed_trial(context, "attaching", errno);
+
+  const auto status = call_under_seccomp(context);
+  if (!status || (WIFEXITED(*status) && WEXITSTATUS(*status) == kNoFilter))
+    return {Finding::State::unknown, "no child with a seccomp filter could be made"};
+  if (WIFSIGNALED(*status))
+    return {Finding::State::no,
+            fmt::format("a child with a seccomp filter was killed by signal {} at the probe",
+                        WTERMSIG(*status))};
+  if (WEXITSTATUS(*status) != kReturned)
+    return {Finding::State::no, "a child with a seccomp filter got a wrong result"};
+  if (skeleton->bss->hits != 1)
+    return {Finding::State::no, "the return was not seen under a seccomp filter"};
+  return {Finding::State::yes, {}};
+}
+
+Trial try_process_tracepoints(TrialContext& context) {
+  const auto skeleton = load_programs(context, {"see_fork", "see_exec", "see_exit"});
+  if (!skeleton) return failed_trial(context, "loading the programs", errno);
+  if (const int error = feature_probe_bpf__attach(skeleton.get()); error != 0)
+    return failed_trial(context, "attaching", -error);
+  HeldChild child;
+  const bool held = child.held();
+  child.end();
+  const auto& seen = *skeleton->bss;
+  if (!held && seen.forks == 1) return kNotHeld;
+  if (seen.forks == 1 && seen.execs == 1 && seen.exits >= 1) return {Finding::State::yes, {}};
+  return {Finding::State::no, fmt::format("of one child were seen: {} forks, {} execs, {} exits",
+                                          seen.forks, seen.execs, seen.exits)};
+}
+
+Trial try_send_signal(TrialContext& context) {
+  const auto skeleton = load_programs(context, {"see_fork", "signal_exec"});
+  if (!skeleton) return failed_trial(context, "loading the programs", errno);
+  if (const int error = feature_probe_bpf__attach(skeleton.get()); error != 0)
+    return failed_trial(context, "attaching", -error);
+  const HeldChild child;
+  if (!child.held()) return kNotHeld;
+  const auto& seen = *skeleton->bss;
+  if (seen.execs != 1) return {Finding::State::no, "the exec of the child was not seen"};
+  if (seen.signal_result != 0)
+    return failed_trial(context, "sending", static_cast<int>(-seen.signal_result));
+  if (!child.has_pending(SIGUSR1))
+    return {Finding::State::no, "the signal was sent, but did not arrive"};
+  return {Finding::State::yes, {}};
+}
+
+}  // namespace leaktrace::tracer

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/tracer/feature_programs.h"
+
+#include <link.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+
+namespace leaktrace::tracer {
+namespace {
+
+[[gnu::noinline]] std::uint64_t feature_probe_target(std::uint64_t value) {
+  asm volatile("" : "+r"(value) : : "memory");
+  return value;
+}
+
+struct PlaceSearch {
+  ElfW(Addr) address;
+  TargetPlace place;
+};
+
+int find_place(dl_phdr_info* object, size_t, void* data) {
+  auto& search = *static_cast<PlaceSearch*>(data);
+  for (int i = 0; i < object->dlpi_phnum; ++i) {
+    const auto& segment = object->dlpi_phdr[i];
+    const auto start = object->dlpi_addr + segment.p_vaddr;
+    if (segment.p_type != PT_LOAD || search.address < start ||
+        search.address - start >= segment.p_filesz)
+      continue;
+    const std::string_view name = object->dlpi_name != nullptr ? object->dlpi_name : "";
+    search.place = {name.empty() ? "/proc/self/exe" : std::string(name),
+                    search.address - start + segment.p_offset};
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::uint64_t (*const volatile probe_target)(std::uint64_t) = feature_probe_target;
+
+TargetPlace place_of_target() {
+  PlaceSearch search{reinterpret_cast<ElfW(Addr)>(probe_target), {}};
+  dl_iterate_phdr(find_place, &search);
+  return search.place;
+}
+
+Skeleton load_programs(const TrialContext& context, std::initializer_list<const char*> programs,
+                       bpf_attach_type attach_type) {
+  Skeleton skeleton(feature_probe_bpf__open());
+  if (!skeleton) return nullptr;
+  const auto wanted = [&](const char* name) {
+    return std::ranges::find(programs, std::string_view(name)) != programs.end();
+  };
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton->obj) {
+    const bool load = wanted(bpf_program__name(program));
+    bpf_program__set_autoload(program, load);
+    if (load && attach_type != kPerfEvent)
+      bpf_program__set_expected_attach_type(program, attach_type);
+  }
+  bpf_map__set_autocreate(skeleton->maps.probe_events, wanted("send_event"));
+  skeleton->rodata->nonce = context.nonce;
+  skeleton->bss->own_tgid =
+      context.kernel_tgid != 0 ? static_cast<pid_t>(context.kernel_tgid) : ::getpid();
+  if (const int error = feature_probe_bpf__load(skeleton.get()); error != 0) {
+    skeleton.reset();
+    errno = -error;
+    return nullptr;
+  }
+  return skeleton;
+}
+
+Link attach_single(const bpf_program* program, const AttachOptions& options) {
+  LIBBPF_OPTS(bpf_uprobe_opts, uprobe, .bpf_cookie = options.cookie, .retprobe = options.on_return);
+  const auto place = place_of_target();
+  return Link(bpf_program__attach_uprobe_opts(program, options.this_process_only ? 0 : -1,
+                                              place.path.c_str(), place.offset, &uprobe));
+}
+
+Link attach_multi(const bpf_program* program, const AttachOptions& options) {
+  const auto place = place_of_target();
+  const __u64 cookie = options.cookie;
+  LIBBPF_OPTS(bpf_uprobe_multi_opts, multi, .offsets = &place.offset,
+              .cookies = cookie != 0 ? &cookie : nullptr, .cnt = 1, .retprobe = options.on_return);
+  return Link(bpf_program__attach_uprobe_multi(program, options.this_process_only ? ::getpid() : -1,
+                                               place.path.c_str(), nullptr, &multi));
+}
+
+UniqueFd attach_session(const bpf_program* program) {
+  // libbpf of Debian 12 and 13 knows no sessions: this is BPF_LINK_CREATE's part of union bpf_attr.
+  struct {
+    std::uint32_t program_fd, target_fd, attach_type, flags;
+    std::uint64_t path, offsets, reference_counters, cookies;
+    std::uint32_t count, multi_flags, pid, reserved;
+  } attributes{};
+  const auto place = place_of_target();
+  const std::uint64_t offset = place.offset;
+  attributes.program_fd = static_cast<std::uint32_t>(bpf_program__fd(program));
+  attributes.attach_type = kUprobeSession;
+  attributes.path = reinterpret_cast<std::uintptr_t>(place.path.c_str());
+  attributes.offsets = reinterpret_cast<std::uintptr_t>(&offset);
+  attributes.count = 1;
+  return UniqueFd(static_cast<int>(::syscall(SYS_bpf, BPF_LINK_CREATE, &attributes,
+                                             sizeof(attributes) - sizeof(std::uint32_t))));
+}
+
+}  // namespace leaktrace::tracer

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading and attaching the programs of bpf/feature_probe.bpf.c, one at a time.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <feature_probe.skel.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "user/base/unique_fd.h"
+#include "user/tracer/feature_trial.h"
+
+namespace leaktrace::tracer {
+
+struct SkeletonDeleter {
+  void operator()(feature_probe_bpf* skeleton) const { feature_probe_bpf__destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<feature_probe_bpf, SkeletonDeleter>;
+
+struct LinkDeleter {
+  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
+};
+using Link = std::unique_ptr<bpf_link, LinkDeleter>;
+
+// Values of enum bpf_attach_type that the kernel headers of Debian 12 (6.1) do not have.
+inline constexpr auto kPerfEvent = static_cast<bpf_attach_type>(0);  ///< libbpf's own choice
+inline constexpr auto kUprobeMulti = static_cast<bpf_attach_type>(48);
+inline constexpr auto kUprobeSession = static_cast<bpf_attach_type>(57);
+
+/// The object with those programs loaded and no other; null with errno set when that fails.
+[[nodiscard]] Skeleton load_programs(const TrialContext& context,
+                                     std::initializer_list<const char*> programs,
+                                     bpf_attach_type attach_type = kPerfEvent);
+
+/// The function that programs are attached to. Returns what it is given, with no effect but being
+/// called: callers go through this pointer, so that no compiler inlines it.
+extern std::uint64_t (*const volatile probe_target)(std::uint64_t);
+
+/// Where that function is: a path that opens the file it is in, and the offset in the file.
+struct TargetPlace {
+  std::string path;
+  unsigned long offset = 0;
+};
+[[nodiscard]] TargetPlace place_of_target();
+
+struct AttachOptions {
+  bool on_return = false;
+  bool this_process_only = false;
+  std::uint64_t cookie = 0;
+};
+
+/// Attaches through perf_event_open, as for one function; null with errno set when that fails.
+[[nodiscard]] Link attach_single(const bpf_program* program, const AttachOptions& options);
+/// Attaches with a uprobe-multi link; null with errno set when that fails.
+[[nodiscard]] Link attach_multi(const bpf_program* program, const AttachOptions& options);
+/// Attaches a program that was loaded for a session; holds nothing, with errno set, when that
+/// fails.
+[[nodiscard]] UniqueFd attach_session(const bpf_program* program);
+
+}  // namespace leaktrace::tracer

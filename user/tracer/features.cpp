@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/tracer/features.h"
+
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <random>
+
+#include "user/base/file.h"
+#include "user/tracer/feature_trial.h"
+
+namespace leaktrace::tracer {
+namespace {
+
+enum class Weight { required, useful, fact };
+
+/// One check: what it is called, where its answer goes, and what its absence means.
+struct Check {
+  const char* id;
+  const char* title;
+  Weight weight;
+  bool Features::*flag;  ///< null for a fact that no code depends on
+  Trial (*attempt)(TrialContext&);
+  const char* consequence;  ///< when the answer is no
+};
+
+// In the order in which they run and are shown. Checks that read Features::so_far come after those
+// that they read.
+constexpr Check kChecks[] = {
+    {"btf", "kernel type information (BTF)", Weight::required, &Features::btf, try_btf,
+     "nothing can be traced: the kernel must be built with CONFIG_DEBUG_INFO_BTF"},
+    {"bpf_load", "tracing programs load", Weight::required, &Features::bpf_load, try_bpf_load,
+     "nothing can be traced"},
+    {"jit", "programs run as machine code", Weight::useful, nullptr, try_jit,
+     "every probe costs several times as much: set net.core.bpf_jit_enable to 1"},
+    {"uprobe", "a probe on a function's entry", Weight::required, &Features::uprobe, try_uprobe,
+     "nothing can be traced: the kernel must be built with CONFIG_UPROBE_EVENTS"},
+    {"uretprobe", "a probe on a function's return", Weight::required, &Features::uretprobe,
+     try_uretprobe, "nothing can be traced: what a call returned is not seen"},
+    {"attach_cookie", "probes carry a number (5.15)", Weight::required, &Features::attach_cookie,
+     try_attach_cookie, "nothing can be traced: programs cannot tell probed functions apart"},
+    {"ring_buffer", "ring buffer (5.8)", Weight::required, &Features::ring_buffer, try_ring_buffer,
+     "nothing can be traced: events have no way to leaktrace"},
+    {"bpf_loop", "loops in programs (5.17)", Weight::useful, &Features::bpf_loop, try_bpf_loop,
+     "programs that loop through the kernel's helper do not load"},
+    {"uprobe_multi", "probes on many functions at once (6.6)", Weight::useful,
+     &Features::uprobe_multi, try_uprobe_multi,
+     "attaching takes one system call and one descriptor a function, and is slower; it sees the "
+     "same"},
+    {"uprobe_multi_return", "the same, on returns", Weight::useful, &Features::uprobe_multi_return,
+     try_uprobe_multi_return, "returns are attached one function at a time; it sees the same"},
+    {"uprobe_multi_cookie", "the same, with a number for each", Weight::useful,
+     &Features::uprobe_multi_cookie, try_uprobe_multi_cookie,
+     "functions are attached one at a time; it sees the same"},
+    {"uprobe_multi_pid", "the same, on all threads of one process (6.10)", Weight::useful,
+     &Features::uprobe_multi_pid, try_uprobe_multi_pid,
+     "probes are hit by every process that uses the library, and leaktrace drops what it does not "
+     "trace: other processes are slowed down too"},
+    {"uprobe_session", "one probe for entry and return (6.13)", Weight::useful,
+     &Features::uprobe_session, try_uprobe_session,
+     "entry and return are two probes; it sees the same"},
+    {"uretprobe_seccomp", "return probes are safe under seccomp", Weight::useful,
+     &Features::uretprobe_seccomp, try_uretprobe_seccomp,
+     "a return probe can kill a process that has a strict seccomp filter, as in many containers: "
+     "trace no such process on this kernel, or update it"},
+    {"process_tracepoints", "forks, execs and exits are seen", Weight::required,
+     &Features::process_tracepoints, try_process_tracepoints,
+     "nothing can be traced: children and new programs would be counted wrongly"},
+    {"send_signal", "a process can be stopped as it starts", Weight::useful, &Features::send_signal,
+     try_send_signal, "leaktrace run may miss what a program acquires in its first milliseconds"},
+    {"map_files", "mapped files can be opened", Weight::useful, &Features::map_files, try_map_files,
+     "libraries are opened by their path: one that was deleted or replaced while in use cannot be "
+     "read, and its functions have no names"},
+    {"initial_user_namespace", "capabilities count for the kernel", Weight::fact, nullptr,
+     try_user_namespace, "BPF is not for user namespaces: run leaktrace on the host"},
+    {"initial_pid_namespace", "process ids are the kernel's", Weight::fact,
+     &Features::initial_pid_namespace, try_pid_namespace,
+     "process ids here are not those that programs see: run leaktrace on the host or with the "
+     "host's pid namespace (--pid=host)"},
+    {"cgroup_v2", "control groups, version 2", Weight::fact, nullptr, try_cgroup_v2,
+     "processes cannot be chosen by control group: use -p or --comm"},
+    {"perf_event_paranoid", "kernel.perf_event_paranoid lets us", Weight::fact, nullptr,
+     try_perf_event_paranoid, "probes need CAP_PERFMON, or the setting lowered to -1"},
+    {"unprivileged_bpf", "BPF is allowed to us", Weight::fact, nullptr, try_unprivileged_bpf,
+     "tracing programs need CAP_BPF, whatever the setting is"},
+    {"ptrace_scope", "Yama's ptrace_scope lets us", Weight::fact, nullptr, try_ptrace_scope,
+     "processes cannot be held with ptrace; leaktrace traces without it"},
+    {"lockdown", "the kernel is not locked down", Weight::fact, nullptr, try_lockdown,
+     "in confidentiality mode the kernel refuses programs that read its memory"},
+    {"memlock", "limit on locked memory (RLIMIT_MEMLOCK)", Weight::fact, nullptr, try_memlock, ""},
+    {"open_files", "limit on open files (RLIMIT_NOFILE)", Weight::fact, nullptr, try_open_files,
+     "each probed function takes a descriptor here: raise the limit (ulimit -n 4096)"},
+};
+
+/// libbpf says on stderr why a program did not load, which here is an answer and no mishap.
+class QuietLibbpf {
+ public:
+  QuietLibbpf() : before_(libbpf_set_print(nullptr)) {}
+  QuietLibbpf(const QuietLibbpf&) = delete;
+  QuietLibbpf& operator=(const QuietLibbpf&) = delete;
+  ~QuietLibbpf() { libbpf_set_print(before_); }
+
+ private:
+  libbpf_print_fn_t before_;
+};
+
+std::string consequence_of(const Check& check, Finding::State state) {
+  switch (state) {
+    case Finding::State::yes:
+      return {};
+    case Finding::State::no:
+      return check.consequence;
+    case Finding::State::unknown:
+      return check.weight == Weight::required
+                 ? "leaktrace cannot tell whether it can trace: give it the privileges it lacks"
+                 : "";
+  }
+  return {};
+}
+
+std::uint64_t random_nonce() {
+  std::random_device device;
+  // Above every pid, size and pointer, so that it is found in no register by chance.
+  return (std::uint64_t{0x8000'0000U | device()} << 32) | device();
+}
+
+}  // namespace
+
+Trial failed_trial(const TrialContext& context, const std::string& step, int error) {
+  const auto why = describe_errno(step, error);
+  if (error != EPERM && error != EACCES) return {Finding::State::no, why};
+  std::string lacking;
+  for (const auto& need : context.capabilities.missing()) {
+    if (need.optional) continue;
+    if (!lacking.empty()) lacking += ", ";
+    lacking += need.name;
+  }
+  if (!lacking.empty())
+    return {Finding::State::unknown, fmt::format("{} (this process lacks {})", why, lacking)};
+  if (!context.capabilities.initial_user_namespace)
+    return {Finding::State::unknown, why + " (this process is in a user namespace)"};
+  return {Finding::State::no,
+          why +
+              " (although the capabilities are there: a seccomp filter, a security module or "
+              "lockdown forbids it)"};
+}
+
+bool Features::can_trace() const {
+  return std::ranges::none_of(findings, [](const Finding& finding) {
+    return finding.required && finding.state != Finding::State::yes;
+  });
+}
+
+const Finding* Features::find(std::string_view id) const {
+  const auto found = std::ranges::find(findings, id, &Finding::id);
+  return found == findings.end() ? nullptr : &*found;
+}
+
+Features probe_features() {
+  const QuietLibbpf quiet;
+  Features features;
+  TrialContext context;
+  if (const auto capabilities = read_capabilities()) context.capabilities = *capabilities;
+  context.so_far = &features;
+  context.nonce = random_nonce();
+  for (const auto& check : kChecks) {
+    const auto trial = check.attempt(context);
+    if (check.flag != nullptr) features.*check.flag = trial.state == Finding::State::yes;
+    features.findings.push_back({check.id, check.title, trial.state,
+                                 check.weight == Weight::required, trial.detail,
+                                 consequence_of(check, trial.state)});
+  }
+  return features;
+}
+
+}  // namespace leaktrace::tracer
