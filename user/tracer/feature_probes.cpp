@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "user/base/file.h"
 #include "user/tracer/feature_programs.h"
@@ -34,7 +35,7 @@ Trial try_hits(TrialContext& context, const char* name, Through through,
       load_programs(context, {name}, through == Through::multi ? kUprobeMulti : kPerfEvent);
   if (!skeleton) return failed_trial(context, "loading the program", errno);
   const auto* program = bpf_object__find_program_by_name(skeleton->obj, name);
-  const Link link =
+  Link link =
       through == Through::multi ? attach_multi(program, options) : attach_single(program, options);
   if (!link) return failed_trial(context, "attaching", errno);
   call_target(context, kCalls);
@@ -42,6 +43,7 @@ Trial try_hits(TrialContext& context, const char* name, Through through,
   if (trial.state == Finding::State::yes && skeleton->bss->seen_tgid != 0)
     context.kernel_tgid = skeleton->bss->seen_tgid;
   if (trial.state == Finding::State::yes && after) trial = after(skeleton);
+  detach_later(context, std::move(link), std::move(skeleton));
   return trial;
 }
 

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <future>
 #include <string_view>
+#include <utility>
 
 namespace leaktrace::tracer {
 namespace {
@@ -88,6 +90,13 @@ Link attach_multi(const bpf_program* program, const AttachOptions& options) {
               .cookies = cookie != 0 ? &cookie : nullptr, .cnt = 1, .retprobe = options.on_return);
   return Link(bpf_program__attach_uprobe_multi(program, options.this_process_only ? ::getpid() : -1,
                                                place.path.c_str(), nullptr, &multi));
+}
+
+void detach_later(TrialContext& context, Link link, Skeleton skeleton) {
+  // Where no thread can be made, the standard library drops them when the future goes.
+  context.detaching.push_back(std::async(
+      std::launch::async | std::launch::deferred,
+      [link = std::move(link), skeleton = std::move(skeleton)]() mutable { link.reset(); }));
 }
 
 UniqueFd attach_session(const bpf_program* program) {

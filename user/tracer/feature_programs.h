@@ -57,6 +57,8 @@ struct AttachOptions {
 [[nodiscard]] Link attach_single(const bpf_program* program, const AttachOptions& options);
 /// Attaches with a uprobe-multi link; null with errno set when that fails.
 [[nodiscard]] Link attach_multi(const bpf_program* program, const AttachOptions& options);
+/// Gives the link and its programs up, without waiting until the kernel has let go of them.
+void detach_later(TrialContext& context, Link link, Skeleton skeleton);
 /// Attaches a program that was loaded for a session; holds nothing, with errno set, when that
 /// fails.
 [[nodiscard]] UniqueFd attach_session(const bpf_program* program);

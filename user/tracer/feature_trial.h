@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct TrialContext {
   const Features* so_far = nullptr;
   std::uint64_t nonce = 0;        ///< marks the calls of this run, never 0
   std::uint32_t kernel_tgid = 0;  ///< this process in the initial pid namespace; 0: not known
+  /// Detaching waits for a grace period of the kernel, 0.1 s here: the checks do not wait for it,
+  /// but whoever destroys the context does.
+  std::vector<std::future<void>> detaching;
 };
 
 /// A step failed with `error` (an errno value, positive): unknown when it is for want of
