@@ -19,8 +19,8 @@ struct ModuleFile {
   model::ModuleId id;
   std::string path;      ///< as the process sees it: for messages, and to find debug files
   std::string build_id;  ///< lower-case hex, or empty
-  UniqueFd fd;           ///< open for reading; none: `path` under `root` is tried, if its build id fits
-  std::string root;      ///< "/proc/PID/root" or empty: debug files are looked for under it too
+  UniqueFd fd;       ///< open for reading; none: `path` under `root` is tried, if its build id fits
+  std::string root;  ///< "/proc/PID/root" or empty: debug files are looked for under it too
 };
 
 /// Addresses to functions, files and lines, with inlined frames expanded.

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/symbolize/dies.h"
+
+#include <dwarf.h>
+
+#include "user/symbolize/symbolizer.h"
+
+namespace leaktrace::symbolize {
+namespace {
+
+// The DIE that this one takes its missing attributes from: concrete to abstract instance,
+// definition to declaration.
+std::optional<Dwarf_Die> origin(Dwarf_Die& die) {
+  Dwarf_Attribute attribute;
+  if (::dwarf_attr(&die, DW_AT_abstract_origin, &attribute) == nullptr &&
+      ::dwarf_attr(&die, DW_AT_specification, &attribute) == nullptr) {
+    return std::nullopt;
+  }
+  Dwarf_Die result;
+  if (::dwarf_formref_die(&attribute, &result) == nullptr) return std::nullopt;
+  return result;
+}
+
+}  // namespace
+
+std::vector<AddressRange> code_ranges(Dwarf_Die& die, const ElfFile& file) {
+  std::vector<AddressRange> ranges;
+  if (::dwarf_hasattr(&die, DW_AT_low_pc) == 0 && ::dwarf_hasattr(&die, DW_AT_ranges) == 0) {
+    return ranges;
+  }
+  Dwarf_Addr base = 0;
+  AddressRange range;
+  for (ptrdiff_t at = 0; (at = ::dwarf_ranges(&die, at, &base, &range.begin, &range.end)) > 0;) {
+    AddressRange code = file.in_code(range);
+    if (code.begin < code.end) ranges.push_back(code);
+  }
+  return ranges;
+}
+
+std::optional<std::uint64_t> number(Dwarf_Die& die, unsigned attribute) {
+  Dwarf_Attribute found;
+  Dwarf_Word value = 0;
+  if (::dwarf_attr(&die, attribute, &found) == nullptr) return std::nullopt;
+  if (::dwarf_formudata(&found, &value) != 0) return std::nullopt;
+  return value;
+}
+
+const char* text(Dwarf_Die& die, unsigned attribute) {
+  Dwarf_Attribute found;
+  if (::dwarf_attr(&die, attribute, &found) == nullptr) return nullptr;
+  return ::dwarf_formstring(&found);
+}
+
+std::string function_name(Dwarf_Die die) {
+  constexpr int kLongestChain = 16;  // real ones have three; damaged ones may go in circles
+  const char* plain = nullptr;
+  for (int i = 0; i < kLongestChain; ++i) {
+    for (unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+      if (const char* name = text(die, attribute)) return demangle(name);
+    }
+    if (plain == nullptr) plain = text(die, DW_AT_name);
+    auto next = origin(die);
+    if (!next) break;
+    die = *next;
+  }
+  return plain == nullptr ? std::string() : std::string(plain);
+}
+
+}  // namespace leaktrace::symbolize

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading the entries (DIEs) of a DWARF tree.
+#pragma once
+
+#include <elfutils/libdw.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "user/symbolize/elf_file.h"
+#include "user/symbolize/segment_map.h"
+
+namespace leaktrace::symbolize {
+
+/// The code of the DIE, in `file`'s executable sections; empty when it has none of its own.
+[[nodiscard]] std::vector<AddressRange> code_ranges(Dwarf_Die& die, const ElfFile& file);
+
+/// An attribute of this very DIE, as a number.
+[[nodiscard]] std::optional<std::uint64_t> number(Dwarf_Die& die, unsigned attribute);
+/// An attribute of this very DIE, as a string; null when it has none.
+[[nodiscard]] const char* text(Dwarf_Die& die, unsigned attribute);
+
+/// The function's name as it is shown: its linkage name demangled, else its plain name, where
+/// need be through the DIEs that it is an instance or the definition of. Empty when it has none.
+[[nodiscard]] std::string function_name(Dwarf_Die die);
+
+}  // namespace leaktrace::symbolize

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/symbolize/dwarf_file.h"
+
+#include <dwarf.h>
+#include <elfutils/libdwelf.h>
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "user/symbolize/debug_files.h"
+#include "user/symbolize/dies.h"
+#include "user/symbolize/split_dwarf.h"
+
+namespace leaktrace::symbolize {
+namespace {
+
+std::string hex(const void* bytes, ssize_t size) {
+  std::string text;
+  for (ssize_t i = 0; i < size; ++i) {
+    text += fmt::format("{:02x}", static_cast<const unsigned char*>(bytes)[i]);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::unique_ptr<DwarfFile> DwarfFile::open(const ElfFile& file, const std::string& root) {
+  std::unique_ptr<DwarfFile> result(new DwarfFile(file));
+  result->dwarf_.reset(::dwarf_begin_elf(file.elf(), DWARF_C_READ, nullptr));
+  if (!result->dwarf_) return nullptr;
+  result->set_alternate(root);
+  result->read_units();
+  return result->units_.empty() ? nullptr : std::move(result);
+}
+
+void DwarfFile::set_alternate(const std::string& root) {
+  const char* name = nullptr;
+  const void* id = nullptr;
+  const ssize_t size = ::dwelf_dwarf_gnu_debugaltlink(dwarf_.get(), &name, &id);
+  if (size == 0) return;
+  if (size > 0)
+    alternate_file_ = find_alternate_file({name, hex(id, size)}, file_.location(), root);
+  if (!alternate_file_) alternate_file_ = empty_debug_file();
+  if (!alternate_file_) return;
+  alternate_.reset(::dwarf_begin_elf(alternate_file_->elf(), DWARF_C_READ, nullptr));
+  if (alternate_) ::dwarf_setalt(dwarf_.get(), alternate_.get());
+}
+
+void DwarfFile::read_units() {
+  Dwarf_CU* unit = nullptr;
+  Dwarf_Half version = 0;
+  std::uint8_t type = 0;
+  Dwarf_Die die;
+  while (::dwarf_get_units(dwarf_.get(), unit, &unit, &version, &type, &die, nullptr) == 0) {
+    if (::dwarf_tag(&die) != DW_TAG_compile_unit && ::dwarf_tag(&die) != DW_TAG_skeleton_unit) {
+      continue;
+    }
+    const auto number = static_cast<std::uint32_t>(units_.size());
+    const auto ranges = code_ranges(die, file_);
+    for (const AddressRange& range : ranges) map_.add(range, number);
+    if (ranges.empty()) without_ranges_.push_back(number);
+    units_.emplace_back(die, file_);
+  }
+  map_.seal();
+}
+
+void DwarfFile::read_units_without_ranges() {
+  if (without_ranges_.empty()) return;
+  for (std::uint32_t number : std::exchange(without_ranges_, {})) {
+    for (const AddressRange& range : units_[number].function_ranges()) {
+      second_map_.add(range, number);
+    }
+  }
+  second_map_.seal();
+}
+
+std::vector<model::SourceFrame> DwarfFile::look_up(std::uint64_t address) {
+  auto unit = map_.find(address);
+  if (!unit) {
+    read_units_without_ranges();
+    unit = second_map_.find(address);
+  }
+  return unit ? units_[*unit].look_up(address) : std::vector<model::SourceFrame>();
+}
+
+}  // namespace leaktrace::symbolize

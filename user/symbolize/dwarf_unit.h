@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <elfutils/libdw.h>
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "user/model/record.h"
+#include "user/symbolize/elf_file.h"
+#include "user/symbolize/segment_map.h"
+
+namespace leaktrace::symbolize {
+
+/// One compilation unit: which function, and which functions inlined into it, hold an address.
+/// Its DIEs are walked once, at the first look-up; names are read when they are first asked for.
+///
+/// (libdw's own dwarf_getscopes walks the tree of the unit anew for each address.)
+class DwarfUnit {
+ public:
+  /// `file` holds the code of the unit and must outlive it, as must the DIE's Dwarf.
+  DwarfUnit(Dwarf_Die die, const ElfFile& file) : lines_(die), tree_(die), file_(file) {}
+
+  /// Innermost first. When no function of the unit holds the address but its line table knows it
+  /// (assembler), one frame without a function; empty when nothing is known.
+  [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
+
+  /// The code of all functions, for units that do not say where their code is.
+  [[nodiscard]] const std::vector<AddressRange>& function_ranges();
+
+ private:
+  /// How much of the tree is walked. Producers known to us put functions that have code outside
+  /// of types, so types are walked only when an address is not found without them.
+  enum class Depth { none, functions, everything };
+
+  struct Function {
+    Dwarf_Die die;
+    std::uint32_t parent;  ///< the function that this one is inlined into, or kNoFunction
+    bool inlined;
+  };
+  struct Pending {  ///< a DIE whose children are still to be walked
+    Dwarf_Die die;
+    std::uint32_t function;  ///< the innermost that it lies in, or kNoFunction
+    std::uint32_t depth;     ///< of that function
+  };
+  static constexpr std::uint32_t kNoFunction = UINT32_MAX;
+
+  void index(Depth depth);
+  void walk_children(Pending parent, std::vector<Pending>& pending, std::uint64_t& budget);
+  void visit(Dwarf_Die& die, const Pending& parent, std::vector<Pending>& pending);
+  Pending add_function(Dwarf_Die& die, const Pending& parent, bool inlined);
+  [[nodiscard]] std::uint32_t find(std::uint64_t address);
+  [[nodiscard]] const std::string& name(std::uint32_t function);
+  void set_line(model::SourceFrame& frame, std::uint64_t address);
+  void set_call(model::SourceFrame& frame, Dwarf_Die& call);
+
+  Dwarf_Die lines_;  ///< the unit's DIE in `file_`: the line table belongs to it
+  Dwarf_Die tree_;   ///< the DIE with the functions: the same, or one in a .dwo file
+  const ElfFile& file_;
+  Depth depth_ = Depth::none;
+  std::vector<Function> functions_;
+  std::vector<AddressRange> ranges_;
+  SegmentMap map_;
+  std::unordered_map<std::uint32_t, std::string> names_;
+};
+
+}  // namespace leaktrace::symbolize

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/symbolize/elf_file.h"
+
+#include <elfutils/libdwelf.h>
+#include <fmt/core.h>
+#include <gelf.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "user/base/file.h"
+
+namespace leaktrace::symbolize {
+
+Result<std::unique_ptr<ElfFile>> ElfFile::open(UniqueFd fd) {
+  ::elf_version(EV_CURRENT);
+  std::unique_ptr<ElfFile> file(new ElfFile);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return fail(describe_errno("cannot look at the file", errno));
+  file->size_ = info.st_size;
+  file->modified_ = info.st_mtim;
+  file->fd_ = std::move(fd);
+  file->elf_.reset(::elf_begin(file->fd_.get(), ELF_C_READ_MMAP, nullptr));
+  return check(std::move(file));
+}
+
+Result<std::unique_ptr<ElfFile>> ElfFile::from_memory(std::vector<char> bytes) {
+  ::elf_version(EV_CURRENT);
+  std::unique_ptr<ElfFile> file(new ElfFile);
+  file->bytes_ = std::move(bytes);
+  file->elf_.reset(::elf_memory(file->bytes_.data(), file->bytes_.size()));
+  return check(std::move(file));
+}
+
+Result<std::unique_ptr<ElfFile>> ElfFile::check(std::unique_ptr<ElfFile> file) {
+  if (!file->elf_) return fail(fmt::format("cannot read as ELF: {}", ::elf_errmsg(-1)));
+  if (::elf_kind(file->elf()) != ELF_K_ELF) return fail("not an ELF file");
+  file->read_code_sections();
+  return file;
+}
+
+void ElfFile::read_code_sections() {
+  for (Elf_Scn* scn = nullptr; (scn = ::elf_nextscn(elf(), scn)) != nullptr;) {
+    GElf_Shdr header;
+    if (::gelf_getshdr(scn, &header) == nullptr) continue;
+    bool code = (header.sh_flags & SHF_EXECINSTR) != 0 && (header.sh_flags & SHF_ALLOC) != 0;
+    if (!code || header.sh_size == 0 || header.sh_size > UINT64_MAX - header.sh_addr) continue;
+    code_.push_back({header.sh_addr, header.sh_addr + header.sh_size});
+  }
+  std::sort(code_.begin(), code_.end(),
+            [](const AddressRange& a, const AddressRange& b) { return a.begin < b.begin; });
+}
+
+std::string ElfFile::location() const {
+  std::error_code error;
+  return std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", fd_.get()), error);
+}
+
+std::string ElfFile::build_id() const {
+  const void* bytes = nullptr;
+  ssize_t size = ::dwelf_elf_gnu_build_id(elf(), &bytes);
+  std::string hex;
+  for (ssize_t i = 0; i < size; ++i) {
+    hex += fmt::format("{:02x}", static_cast<const unsigned char*>(bytes)[i]);
+  }
+  return hex;
+}
+
+std::optional<DebugLink> ElfFile::debug_link() const {
+  GElf_Word crc = 0;
+  const char* name = ::dwelf_elf_gnu_debuglink(elf(), &crc);
+  if (name == nullptr) return std::nullopt;
+  return DebugLink{name, crc};
+}
+
+std::optional<std::string_view> ElfFile::section(std::string_view name) const {
+  std::size_t strings = 0;
+  if (::elf_getshdrstrndx(elf(), &strings) != 0) return std::nullopt;
+  for (Elf_Scn* scn = nullptr; (scn = ::elf_nextscn(elf(), scn)) != nullptr;) {
+    GElf_Shdr header;
+    if (::gelf_getshdr(scn, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
+    const char* its_name = ::elf_strptr(elf(), strings, header.sh_name);
+    if (its_name == nullptr || its_name != name) continue;
+    const Elf_Data* data = ::elf_rawdata(scn, nullptr);
+    if (data == nullptr || data->d_buf == nullptr) return std::nullopt;
+    return std::string_view(static_cast<const char*>(data->d_buf), data->d_size);
+  }
+  return std::nullopt;
+}
+
+AddressRange ElfFile::in_code(AddressRange range) const {
+  auto after = std::upper_bound(
+      code_.begin(), code_.end(), range.begin,
+      [](std::uint64_t value, const AddressRange& section) { return value < section.begin; });
+  if (after == code_.begin()) return {};
+  const AddressRange& section = *std::prev(after);
+  if (range.begin >= section.end) return {};
+  return {range.begin, std::min(range.end, section.end)};
+}
+
+bool ElfFile::unchanged() const {
+  if (!fd_) return true;
+  struct stat info {};
+  return ::fstat(fd_.get(), &info) == 0 && info.st_size == size_ &&
+         info.st_mtim.tv_sec == modified_.tv_sec && info.st_mtim.tv_nsec == modified_.tv_nsec;
+}
+
+}  // namespace leaktrace::symbolize

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <libelf.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "user/base/result.h"
+#include "user/base/unique_fd.h"
+#include "user/symbolize/segment_map.h"
+
+namespace leaktrace::symbolize {
+
+/// The name and checksum of .gnu_debuglink.
+struct DebugLink {
+  std::string name;
+  std::uint32_t crc = 0;
+};
+
+/// An ELF file that is open for reading, mapped rather than read. Strings and sections taken from
+/// it live as long as it does.
+class ElfFile {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<ElfFile>> open(UniqueFd fd);
+  /// A file that was unpacked into memory.
+  [[nodiscard]] static Result<std::unique_ptr<ElfFile>> from_memory(std::vector<char> bytes);
+
+  ElfFile(const ElfFile&) = delete;
+  ElfFile& operator=(const ElfFile&) = delete;
+
+  [[nodiscard]] Elf* elf() const { return elf_.get(); }
+  /// The descriptor, or -1 for a file in memory.
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  /// Where the kernel says that the file lies now; empty for a file in memory.
+  [[nodiscard]] std::string location() const;
+  /// Lower-case hex; empty when the file has none.
+  [[nodiscard]] std::string build_id() const;
+  [[nodiscard]] std::optional<DebugLink> debug_link() const;
+  /// The section's bytes as they are in the file; nothing when there is no such section.
+  [[nodiscard]] std::optional<std::string_view> section(std::string_view name) const;
+
+  /// The part of the range that lies in the executable section of its first byte; empty when that
+  /// is not code. Linkers leave functions that they dropped at address 0 or near the last address.
+  [[nodiscard]] AddressRange in_code(AddressRange range) const;
+
+  /// The file still is what was mapped: not cut, not written to. Reading a mapping behind the end
+  /// of a file that was cut is a SIGBUS, so ask before each use.
+  [[nodiscard]] bool unchanged() const;
+
+ private:
+  struct ElfEnd {
+    void operator()(Elf* elf) const { ::elf_end(elf); }
+  };
+  ElfFile() = default;
+  [[nodiscard]] static Result<std::unique_ptr<ElfFile>> check(std::unique_ptr<ElfFile> file);
+  void read_code_sections();
+
+  UniqueFd fd_;
+  std::vector<char> bytes_;  ///< of a file in memory
+  off_t size_ = 0;
+  timespec modified_{};
+  std::vector<AddressRange> code_;  ///< executable sections by address
+  std::unique_ptr<Elf, ElfEnd> elf_;
+};
+
+}  // namespace leaktrace::symbolize

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "user/model/record.h"
+#include "user/symbolize/dwarf_file.h"
+#include "user/symbolize/elf_file.h"
+#include "user/symbolize/symbol_table.h"
+#include "user/symbolize/symbolizer.h"
+
+namespace leaktrace::symbolize {
+
+/// All that names the code of one module, from the first source that knows:
+///
+///   DWARF of the file ─▶ DWARF of its debug file ─▶ symbols of both, .gnu_debugdata, .dynsym
+///
+/// Sources are opened when those before them do not know an address.
+class ModuleSymbols {
+ public:
+  /// Opens what `file` describes. A file that cannot be read or is of another build is left out;
+  /// its debug file is still looked for.
+  explicit ModuleSymbols(const ModuleFile& file);
+
+  /// As Symbolizer::look_up.
+  [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
+
+ private:
+  void open_debug_file();
+  void open_symbols();
+  /// Drops all sources when one of the files has been changed under us.
+  void check_files();
+
+  std::string path_;
+  std::string build_id_;
+  std::string root_;
+  std::unique_ptr<ElfFile> file_;
+  std::unique_ptr<ElfFile> debug_file_;
+  std::unique_ptr<ElfFile> mini_file_;
+  std::unique_ptr<DwarfFile> dwarf_;
+  std::unique_ptr<DwarfFile> debug_dwarf_;
+  std::unique_ptr<SymbolTable> symbols_;
+  bool debug_file_looked_for_ = false;
+};
+
+}  // namespace leaktrace::symbolize

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/symbolize/symbol_table.h"
+
+#include <gelf.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "user/symbolize/symbolizer.h"
+
+namespace leaktrace::symbolize {
+namespace {
+
+bool may_be_function(unsigned char info) {
+  switch (GELF_ST_TYPE(info)) {
+    case STT_FUNC:
+    case STT_GNU_IFUNC:
+    case STT_NOTYPE:  // hand-written assembler
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Labels that assemblers put into the table for themselves: .L1, and $x, $d on arm64.
+bool is_marker(std::string_view name) {
+  return name.empty() || name.starts_with(".L") || name.starts_with('$');
+}
+
+// malloc rather than __libc_malloc, and the exported name rather than a local alias.
+int rank(std::string_view name, unsigned char info) {
+  int underscores = static_cast<int>(std::min<std::size_t>(name.find_first_not_of('_'), 3));
+  int points = GELF_ST_TYPE(info) == STT_NOTYPE ? 0 : 100;
+  points += GELF_ST_BIND(info) == STB_GLOBAL ? 20 : GELF_ST_BIND(info) == STB_WEAK ? 10 : 0;
+  bool mangled = name.starts_with("_Z") || name.starts_with("_R");
+  return points - (mangled ? 0 : underscores * 5);
+}
+
+}  // namespace
+
+bool SymbolTable::add(const ElfFile& file, Kind kind) {
+  const GElf_Word wanted = kind == Kind::symtab ? SHT_SYMTAB : SHT_DYNSYM;
+  bool found = false;
+  for (Elf_Scn* scn = nullptr; (scn = ::elf_nextscn(file.elf(), scn)) != nullptr;) {
+    GElf_Shdr header;
+    if (::gelf_getshdr(scn, &header) == nullptr || header.sh_type != wanted) continue;
+    Elf_Data* data = ::elf_getdata(scn, nullptr);
+    if (data == nullptr || data->d_buf == nullptr) continue;
+    found = true;
+    GElf_Sym symbol;
+    for (int i = 1; ::gelf_getsym(data, i, &symbol) != nullptr; ++i) {
+      bool here = symbol.st_shndx != SHN_UNDEF && symbol.st_shndx != SHN_ABS;
+      if (!here || !may_be_function(symbol.st_info)) continue;
+      const char* name = ::elf_strptr(file.elf(), header.sh_link, symbol.st_name);
+      if (name == nullptr || is_marker(name)) continue;
+      add_symbol(file, name, symbol.st_value, symbol.st_size, symbol.st_info);
+    }
+  }
+  return found;
+}
+
+void SymbolTable::add_symbol(const ElfFile& file, const char* name, std::uint64_t value,
+                             std::uint64_t size, unsigned char info) {
+  AddressRange section = file.in_code({value, UINT64_MAX});
+  if (section.begin >= section.end) return;
+  std::uint64_t end = size > section.end - value ? section.end : value + size;
+  symbols_.push_back({{value, end}, section.end, name, rank(name, info), end > value});
+}
+
+// A symbol without a size reaches to the next value above its own.
+void SymbolTable::give_sizes() {
+  std::uint64_t next = UINT64_MAX;
+  std::uint64_t value = UINT64_MAX;
+  for (auto symbol = symbols_.rbegin(); symbol != symbols_.rend(); ++symbol) {
+    if (symbol->range.begin != value) next = std::exchange(value, symbol->range.begin);
+    if (!symbol->sized) symbol->range.end = std::min(next, symbol->section_end);
+  }
+}
+
+// Puts symbols with a size first at each address, and the name to show last: the map finds that.
+void SymbolTable::seal() {
+  std::sort(symbols_.begin(), symbols_.end(), [](const Symbol& a, const Symbol& b) {
+    auto key = [](const Symbol& symbol) {
+      return std::tuple(symbol.range.begin, !symbol.sized, symbol.rank);
+    };
+    return key(a) != key(b) ? key(a) < key(b) : std::strcmp(a.name, b.name) > 0;
+  });
+  give_sizes();
+  std::uint64_t sized_end = 0;  // a label within a function that has a size is not a function
+  for (std::uint32_t i = 0; i < symbols_.size(); ++i) {
+    const Symbol& symbol = symbols_[i];
+    if (!symbol.sized && symbol.range.begin < sized_end) continue;
+    if (symbol.sized) sized_end = std::max(sized_end, symbol.range.end);
+    map_.add(symbol.range, i);
+  }
+  map_.seal();
+}
+
+std::string SymbolTable::find(std::uint64_t address) const {
+  auto index = map_.find(address);
+  if (!index) return {};
+  std::string_view name = symbols_[*index].name;
+  return demangle(std::string(name.substr(0, name.find('@'))));  // "memcpy@@GLIBC_2.14"
+}
+
+}  // namespace leaktrace::symbolize

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/symbolize/symbolizer.h"
+
+#include <list>
+#include <unordered_map>
+#include <utility>
+
+#include "user/symbolize/module_symbols.h"
+
+namespace leaktrace::symbolize {
+namespace {
+
+/// Modules whose symbols are held open at a time; beyond it the one that was not asked for the
+/// longest is closed, and read anew when it is asked for again.
+constexpr std::size_t kMaxOpen = 256;
+
+}  // namespace
+
+struct Symbolizer::State {
+  struct Module {
+    ModuleFile file;
+    std::unique_ptr<ModuleSymbols> symbols;
+    std::list<model::ModuleId>::iterator recent;  ///< valid while symbols is set
+  };
+
+  ModuleSymbols* open(model::ModuleId id) {
+    auto found = modules.find(id);
+    if (found == modules.end()) return nullptr;
+    Module& module = found->second;
+    if (module.symbols) {
+      recent.splice(recent.begin(), recent, module.recent);
+      return module.symbols.get();
+    }
+    if (recent.size() >= kMaxOpen) {
+      modules.at(recent.back()).symbols.reset();
+      recent.pop_back();
+    }
+    module.symbols = std::make_unique<ModuleSymbols>(module.file);
+    recent.push_front(id);
+    module.recent = recent.begin();
+    return module.symbols.get();
+  }
+
+  std::unordered_map<model::ModuleId, Module> modules;
+  std::list<model::ModuleId> recent;  ///< modules that are open, the last used first
+};
+
+Symbolizer::Symbolizer() : state_(std::make_unique<State>()) {}
+Symbolizer::~Symbolizer() = default;
+
+void Symbolizer::add_module(ModuleFile file) {
+  model::ModuleId id = file.id;
+  state_->modules.try_emplace(id, State::Module{std::move(file), nullptr, {}});
+}
+
+std::vector<model::SourceFrame> Symbolizer::look_up(model::ModuleId module, std::uint64_t address) {
+  ModuleSymbols* symbols = state_->open(module);
+  if (symbols == nullptr) return {model::SourceFrame{}};
+  return symbols->look_up(address);
+}
+
+}  // namespace leaktrace::symbolize
