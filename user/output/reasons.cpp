@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/output/reasons.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstring>
+#include <ctime>
+
+#include "user/analyze/words.h"
+#include "user/output/printable.h"
+
+namespace leaktrace::output {
+namespace {
+
+/// In the order of model::kLossNames.
+constexpr std::array<std::string_view, model::kLossNames.size()> kLossMeanings = {
+    "acquired, but not counted: the table of live resources was full",
+    "acquired, but not counted: the table of call sites was full",
+    "acquired and counted, but without a stack: the table of stacks was full",
+    "calls not seen: the table of threads was full",
+    "distinct stacks that end before the outermost function",
+    "stacks that had the same id as another; told apart, nothing is lost",
+    "events lost on their way from the kernel: mappings, stacks or processes may be missing",
+    "given back unseen: the same address was acquired again; the old resource was closed",
+    "given back what was acquired before tracing began: not an error",
+    "values that could not be read from the process: those calls were not counted",
+    "calls left by longjmp or an exception before they returned: not counted"};
+
+constexpr std::array<std::string_view, 6> kStackEndNames = {"complete", "no_row",     "unreadable",
+                                                            "depth",    "no_mapping", "rule"};
+constexpr std::array<std::string_view, 6> kStackEndWords = {
+    "",
+    "no unwind information, and the frame pointer leads nowhere",
+    "the stack could not be read",
+    "it is deeper than 127 frames",
+    "the code there is in no known mapping",
+    "its unwind rule is one that leaktrace does not do"};
+
+std::size_t index(model::StackEnd end) {
+  return static_cast<std::size_t>(end);
+}
+
+}  // namespace
+
+std::string_view loss_meaning(std::size_t loss) {
+  return kLossMeanings.at(loss);
+}
+
+std::string_view stack_end_name(const analyze::ReportSite& site) {
+  if (site.stack_missing) return "missing";
+  const std::size_t end = index(site.stack_end);
+  return end < kStackEndNames.size() ? kStackEndNames[end] : "unknown";
+}
+
+std::string stack_cut_words(const analyze::ReportSite& site) {
+  if (site.stack_missing) return "no stack: the tables of stacks were full, or its event was lost";
+  if (site.stack_complete) return {};
+  const std::size_t end = index(site.stack_end);
+  return fmt::format("stack cut here: {}", end > 0 && end < kStackEndWords.size()
+                                               ? kStackEndWords[end]
+                                               : "for a reason this leaktrace does not know");
+}
+
+std::string exit_words(const analyze::ReportTarget& target) {
+  if (!target.exited) return {};
+  if (!target.wait_status) return "exited";
+  const int status = static_cast<int>(*target.wait_status);
+  if (WIFEXITED(status)) return fmt::format("exited with status {}", WEXITSTATUS(status));
+  if (!WIFSIGNALED(status)) return fmt::format("ended with wait status {:#x}", *target.wait_status);
+  const char* name = sigabbrev_np(WTERMSIG(status));
+  std::string words = fmt::format("was killed by signal {}", WTERMSIG(status));
+  if (name != nullptr) words += fmt::format(" (SIG{})", name);
+  if (WCOREDUMP(status)) words += " and dumped core";
+  return words;
+}
+
+std::string mode_words(const analyze::Report& report) {
+  std::string words = report.sampling_bytes == 0
+                          ? "exact"
+                          : fmt::format("sampled, one in {} on average",
+                                        analyze::human_bytes(report.sampling_bytes));
+  if (report.duty_percent < 100) {
+    words += fmt::format(", attached for {:.0f} % of the time", report.duty_percent);
+  }
+  if (report.budget_percent) {
+    words += fmt::format(", at most {:g} % slower", *report.budget_percent);
+  }
+  return words;
+}
+
+std::string target_words(const analyze::Report& report, std::size_t most) {
+  if (report.targets.empty()) return "none";
+  std::string words;
+  for (std::size_t i = 0; i < std::min(most, report.targets.size()); ++i) {
+    const analyze::ReportTarget& target = report.targets[i];
+    words += fmt::format("{}{} ({})", i == 0 ? "" : ", ", printable(target.comm), target.pid);
+  }
+  if (report.targets.size() > most) {
+    words += fmt::format(" and {} more", report.targets.size() - most);
+  }
+  return words;
+}
+
+std::string utc_time(std::int64_t unix_ns) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  // Floor, so that times before 1970 stay ordered too.
+  const std::int64_t seconds = unix_ns / kSecond - (unix_ns % kSecond < 0 ? 1 : 0);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
+}
+
+}  // namespace leaktrace::output

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the numbers and causes of a report mean, in words.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "user/analyze/report.h"
+
+namespace leaktrace::output {
+
+/// What a loss (index into model::kLossNames) means for the reader of a report.
+[[nodiscard]] std::string_view loss_meaning(std::size_t loss);
+
+/// A name for programs: "complete", "no_row", …; "missing" when nothing is known of the stack.
+[[nodiscard]] std::string_view stack_end_name(const analyze::ReportSite& site);
+
+/// "stack cut here: no unwind information…", or empty when the stack is complete.
+[[nodiscard]] std::string stack_cut_words(const analyze::ReportSite& site);
+
+/// "exited with status 1", "was killed by signal 9 (SIGKILL)", or empty when it has not ended.
+[[nodiscard]] std::string exit_words(const analyze::ReportTarget& target);
+
+/// "exact", or how it was sampled, and whether the trace was paused to keep a budget.
+[[nodiscard]] std::string mode_words(const analyze::Report& report);
+
+/// "server (1234)"; of many targets the first `most` and "and 3 more". Printable.
+[[nodiscard]] std::string target_words(const analyze::Report& report, std::size_t most);
+
+/// Wall-clock time in UTC: "2026-01-01T00:00:00Z".
+[[nodiscard]] std::string utc_time(std::int64_t unix_ns);
+
+}  // namespace leaktrace::output

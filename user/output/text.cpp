@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "user/analyze/label.h"
+#include "user/analyze/words.h"
+#include "user/output/printable.h"
+#include "user/output/reasons.h"
+#include "user/output/shorten.h"
+#include "user/output/writers.h"
+
+namespace leaktrace::output {
+namespace {
+
+using analyze::human_byte_rate;
+using analyze::human_bytes;
+using analyze::human_seconds;
+
+constexpr std::size_t kWidth = 100;
+constexpr std::size_t kIndent = 4;
+constexpr std::size_t kMostBlocks = 20;
+constexpr std::size_t kMostTargets = 5;
+
+/// Words in lines of at most kWidth columns; lines after the first begin with `indent` blanks. The
+/// first begins behind `used` columns that are there already.
+std::string wrapped(std::string_view text, std::size_t used, std::size_t indent) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    if (!out.empty() && used + 1 + columns(word) > kWidth) {
+      out += '\n' + std::string(indent, ' ');
+      used = indent;
+    } else if (!out.empty()) {
+      out += ' ';
+      ++used;
+    }
+    out += word;
+    used += columns(word);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+/// `prefix` and the text behind it, wrapped under its own beginning.
+std::string paragraph(const std::string& prefix, std::string_view text) {
+  const std::size_t indent = columns(prefix);
+  return prefix + wrapped(text, indent, indent) + '\n';
+}
+
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
+std::string resources(model::Kind kind, std::uint64_t count) {
+  return kind == model::Kind::mmap ? counted(count, "mapping", "mappings")
+                                   : counted(count, "block", "blocks");
+}
+
+std::string count_rate(double per_second) {
+  if (std::abs(per_second) < 0.005) return "0/s";
+  return fmt::format("{:+.{}f}/s", per_second, std::abs(per_second) < 10 ? 2 : 0);
+}
+
+std::string share(std::uint64_t part, std::uint64_t whole) {
+  if (whole == 0) return {};
+  const double percent = 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  return percent > 0 && percent < 0.05 ? " (< 0.1 %)" : fmt::format(" ({:.1f} %)", percent);
+}
+
+// ---- Head -------------------------------------------------------------------------------------
+
+std::string head_line(const std::string& name, std::string_view text) {
+  return paragraph(fmt::format("  {:<8}", name), text);
+}
+
+std::string period_words(const analyze::Report& report) {
+  std::string start = utc_time(report.start_unix_ns);
+  std::replace(start.begin(), start.end(), 'T', ' ');
+  start.pop_back();  // the Z
+  return fmt::format("{} from {} UTC, {}{}", human_seconds(report.seconds), start,
+                     counted(report.intervals, "reading", "readings"),
+                     report.final || report.cut_off ? "" : "; tracing goes on");
+}
+
+std::string total_words(const analyze::Report& report) {
+  std::string words =
+      fmt::format("{} outstanding in {} at {}", human_bytes(report.all_outstanding_bytes),
+                  counted(report.all_outstanding_count, "resource", "resources"),
+                  counted(report.all_sites, "call site", "call sites"));
+  if (report.sites.size() < report.all_sites) {
+    words += fmt::format("; {} shown", report.sites.size() == 1 ? "the largest is"
+                                                                : fmt::format("the {} largest are",
+                                                                              report.sites.size()));
+  }
+  return words;
+}
+
+std::string head(const analyze::Report& report) {
+  std::string out = fmt::format("leaktrace {}\n", printable(report.tool_version));
+  out += head_line("target", target_words(report, kMostTargets));
+  out += head_line("period", period_words(report));
+  out += head_line("mode", mode_words(report));
+  if (!report.filters.empty()) out += head_line("filters", report.filters);
+  out += head_line("total", total_words(report));
+  return out;
+}
+
+// ---- Sites ------------------------------------------------------------------------------------
+
+std::string site_numbers(const analyze::ReportSite& site, std::uint64_t all_bytes) {
+  const std::string indent(kIndent, ' ');
+  std::string out = paragraph(
+      indent,
+      fmt::format("{}{} outstanding in {}, {}, {}, oldest {}{}",
+                  human_bytes(site.outstanding_bytes), share(site.outstanding_bytes, all_bytes),
+                  resources(site.kind, site.outstanding_count),
+                  human_byte_rate(site.bytes_per_second), count_rate(site.count_per_second),
+                  site.oldest_exact ? "" : "<= ", human_seconds(site.oldest_seconds)));
+  out += paragraph(indent, fmt::format("acquired {} in {}, released {} in {}",
+                                       human_bytes(site.total.acquired_bytes),
+                                       resources(site.kind, site.total.acquired_count),
+                                       human_bytes(site.total.released_bytes),
+                                       resources(site.kind, site.total.released_count)));
+  if (site.verdict != analyze::Verdict::undecided) {
+    // A tenth of a percent is the step that is shown; 100 % sure is nobody.
+    const double percent = std::min(std::floor(site.confidence * 1000) / 10, 99.9);
+    out +=
+        paragraph(indent, fmt::format("{} ({:.1f} % sure): {}", analyze::verdict_name(site.verdict),
+                                      percent, printable(site.evidence)));
+  }
+  return out;
+}
+
+/// "file:line  (module)", as much of it as is known.
+std::string place(const analyze::ReportFrame& frame, std::size_t width) {
+  std::string module = printable(analyze::base_name(frame.module));
+  if (!module.empty()) module = fmt::format("({})", shorten_path(module, width / 3));
+  if (frame.source.inlined) module += module.empty() ? "[inlined]" : " [inlined]";
+  if (frame.source.file.empty()) return module;
+  std::string line = frame.source.line > 0 ? fmt::format(":{}", frame.source.line) : "";
+  const std::size_t taken = columns(line) + (module.empty() ? 0 : 2 + columns(module));
+  line = shorten_path(printable(frame.source.file), width - taken) + line;
+  return module.empty() ? line : line + "  " + module;
+}
+
+/// One line, or two where function and place do not fit in one.
+std::string frame_lines(const analyze::ReportFrame& frame, std::size_t number) {
+  const std::string prefix =
+      fmt::format("{}{:<4} ", std::string(kIndent, ' '), fmt::format("#{}", number));
+  const std::size_t width = kWidth - columns(prefix);
+  const bool known = !frame.source.function.empty();
+  const std::string function = shorten_function(
+      printable(known ? frame.source.function : analyze::frame_name(frame)), width);
+  const std::string where = place(frame, width);
+  if (where.empty()) return prefix + function + '\n';
+  if (columns(function) + 2 + columns(where) <= width) {
+    return prefix + function + "  " + where + '\n';
+  }
+  return prefix + function + '\n' + std::string(columns(prefix), ' ') + where + '\n';
+}
+
+std::string stack_lines(const analyze::ReportSite& site) {
+  // The way from the allocator to whoever called it is the same at every site: its ends are shown.
+  const std::size_t naming = analyze::naming_frame(site.stack);
+  const bool collapse = naming >= 4;
+  std::string out;
+  for (std::size_t i = 0; i < site.stack.size(); ++i) {
+    if (collapse && i == 1) {
+      out += fmt::format("{}     … {} frames of the allocator and the standard library\n",
+                         std::string(kIndent, ' '), naming - 2);
+      i = naming - 1;
+    }
+    out += frame_lines(site.stack[i], i);
+  }
+  if (const std::string cut = stack_cut_words(site); !cut.empty()) {
+    out += paragraph(std::string(kIndent, ' ') + "---- ", cut);
+  }
+  return out;
+}
+
+std::string block_lines(const analyze::ReportSite& site) {
+  std::string out;
+  const std::size_t shown = std::min(site.blocks.size(), kMostBlocks);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const analyze::ReportBlock& block = site.blocks[i];
+    out += fmt::format("{}block {:#018x}  {:>10}  {} old\n", std::string(kIndent, ' '),
+                       block.handle, human_bytes(block.size), human_seconds(block.age_seconds));
+  }
+  if (shown < site.blocks.size()) {
+    out += paragraph(std::string(kIndent, ' '),
+                     fmt::format("… and {}; the JSON report lists them all",
+                                 counted(site.blocks.size() - shown, "block more", "blocks more")));
+  }
+  return out;
+}
+
+std::string site_lines(const analyze::ReportSite& site, std::size_t rank,
+                       const analyze::Report& report) {
+  const std::string prefix = fmt::format("{:>2}. ", rank);
+  const std::string owner =
+      report.targets.size() == 1
+          ? fmt::format("  [{}]", model::kind_name(site.kind))
+          : fmt::format("  [{}, {} ({})]", model::kind_name(site.kind),
+                        site.comm.empty() ? "?" : printable(site.comm), site.pid);
+  const std::size_t width = kWidth - columns(prefix) - std::min(columns(owner), kWidth / 2);
+  std::string out = '\n' + prefix + shorten_function(printable(site.label), width) + owner + '\n';
+  out += site_numbers(site, report.all_outstanding_bytes);
+  out += stack_lines(site);
+  return out + block_lines(site);
+}
+
+// ---- Foot -------------------------------------------------------------------------------------
+
+std::string loss_lines(const model::Losses& losses) {
+  std::string out;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    if (losses[i] == 0) continue;
+    out += paragraph(fmt::format("  {:>10}  {:<17}  ", losses[i], model::kLossNames[i]),
+                     loss_meaning(i));
+  }
+  return out.empty() ? "no losses\n" : "losses\n" + out;
+}
+
+std::string foot(const analyze::Report& report) {
+  std::string out;
+  if (report.probe_hits > 0 && report.nanoseconds_per_hit > 0) {
+    out += fmt::format("overhead: {} probe hits of {:.0f} ns, {:.2g} % of the target's CPU time\n",
+                       report.probe_hits, report.nanoseconds_per_hit, report.percent_of_target_cpu);
+  }
+  for (const analyze::ReportTarget& target : report.targets) {
+    if (!target.exited) continue;
+    out += fmt::format("{} ({}) {}\n", printable(target.comm), target.pid, exit_words(target));
+  }
+  if (report.cut_off) {
+    out += paragraph("",
+                     "this recording is cut off: it ends in the middle, and the report shows "
+                     "the last moment that it holds");
+  }
+  return out + loss_lines(report.losses);
+}
+
+}  // namespace
+
+std::string write_text(const analyze::Report& report) {
+  std::string out = head(report);
+  if (report.all_sites == 0) out += "\nnothing is outstanding\n";
+  for (std::size_t i = 0; i < report.sites.size(); ++i) {
+    out += site_lines(report.sites[i], i + 1, report);
+  }
+  return out + '\n' + foot(report);
+}
+
+}  // namespace leaktrace::output
