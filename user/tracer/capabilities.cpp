@@ -70,17 +70,18 @@ constexpr int kBpf = 39;
 constexpr int kCheckpointRestore = 40;
 
 constexpr CapabilityNeed kNeeds[] = {
-    {kBpf, "CAP_BPF", "load BPF programs and make maps", false},
-    {kPerfmon, "CAP_PERFMON", "attach probes and read the memory of what is traced", false},
-    {kSysPtrace, "CAP_SYS_PTRACE", "read the mappings of processes that are not yours", false},
+    {kBpf, "CAP_BPF", "load BPF programs and make maps", false, true},
+    {kPerfmon, "CAP_PERFMON", "attach probes and read the memory of what is traced", false, true},
+    {kSysPtrace, "CAP_SYS_PTRACE", "read the mappings of processes that are not yours", false,
+     false},
     {kDacReadSearch, "CAP_DAC_READ_SEARCH",
      "open executables and libraries that only other users may read; without it their functions "
      "can be neither probed nor named",
-     true},
+     true, false},
     {kCheckpointRestore, "CAP_CHECKPOINT_RESTORE",
      "open libraries through /proc/PID/map_files; without it a library that was deleted or "
      "replaced while in use cannot be read",
-     true},
+     true, false},
 };
 
 /// What the kernel's bpf_capable(), perfmon_capable() and checkpoint_restore_ns_capable() do.

@@ -34,6 +34,7 @@ struct CapabilityNeed {
   std::string_view name;     ///< "CAP_BPF"
   std::string_view purpose;  ///< what it is for, in plain words
   bool optional;             ///< tracing works without it, with the loss that `purpose` names
+  bool for_bpf;              ///< loading and attaching programs takes it
 };
 
 /// All that tracing uses, the necessary ones first.

@@ -82,7 +82,7 @@ constexpr Check kChecks[] = {
     {"cgroup_v2", "control groups, version 2", Weight::fact, nullptr, try_cgroup_v2,
      "processes cannot be chosen by control group: use -p or --comm"},
     {"perf_event_paranoid", "kernel.perf_event_paranoid lets us", Weight::fact, nullptr,
-     try_perf_event_paranoid, "probes need CAP_PERFMON, or the setting lowered to -1"},
+     try_perf_event_paranoid, "probes need CAP_PERFMON"},
     {"unprivileged_bpf", "BPF is allowed to us", Weight::fact, nullptr, try_unprivileged_bpf,
      "tracing programs need CAP_BPF, whatever the setting is"},
     {"ptrace_scope", "Yama's ptrace_scope lets us", Weight::fact, nullptr, try_ptrace_scope,
@@ -106,20 +106,6 @@ class QuietLibbpf {
   libbpf_print_fn_t before_;
 };
 
-std::string consequence_of(const Check& check, Finding::State state) {
-  switch (state) {
-    case Finding::State::yes:
-      return {};
-    case Finding::State::no:
-      return check.consequence;
-    case Finding::State::unknown:
-      return check.weight == Weight::required
-                 ? "leaktrace cannot tell whether it can trace: give it the privileges it lacks"
-                 : "";
-  }
-  return {};
-}
-
 std::uint64_t random_nonce() {
   std::random_device device;
   // Above every pid, size and pointer, so that it is found in no register by chance.
@@ -133,12 +119,11 @@ Trial failed_trial(const TrialContext& context, const std::string& step, int err
   if (error != EPERM && error != EACCES) return {Finding::State::no, why};
   std::string lacking;
   for (const auto& need : context.capabilities.missing()) {
-    if (need.optional) continue;
-    if (!lacking.empty()) lacking += ", ";
+    if (!need.for_bpf) continue;
+    if (!lacking.empty()) lacking += " and ";
     lacking += need.name;
   }
-  if (!lacking.empty())
-    return {Finding::State::unknown, fmt::format("{} (this process lacks {})", why, lacking)};
+  if (!lacking.empty()) return {Finding::State::unknown, "not tried: it takes " + lacking};
   if (!context.capabilities.initial_user_namespace)
     return {Finding::State::unknown, why + " (this process is in a user namespace)"};
   return {Finding::State::no,
@@ -170,7 +155,7 @@ Features probe_features() {
     if (check.flag != nullptr) features.*check.flag = trial.state == Finding::State::yes;
     features.findings.push_back({check.id, check.title, trial.state,
                                  check.weight == Weight::required, trial.detail,
-                                 consequence_of(check, trial.state)});
+                                 trial.state == Finding::State::no ? check.consequence : ""});
   }
   return features;
 }

@@ -20,7 +20,7 @@ struct Finding {
   State state = State::unknown;
   bool required = false;    ///< without it nothing can be traced
   std::string detail;       ///< what was seen, or why it failed
-  std::string consequence;  ///< what follows for the user, in plain words; empty when all is well
+  std::string consequence;  ///< of a no, for the user, in plain words; else empty
 };
 
 /// What this kernel and this process can do. Each flag is true only when it was tried and worked.

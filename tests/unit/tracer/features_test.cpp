@@ -30,7 +30,13 @@ TEST(Lockdown, TheModeIsTheWordInBrackets) {
 TEST(FailedTrial, ForWantOfCapabilitiesItIsUnknownAndNamesThem) {
   const auto trial = failed_trial({}, "loading", EPERM);
   EXPECT_EQ(trial.state, State::unknown);
-  EXPECT_THAT(trial.detail, HasSubstr("CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE"));
+  EXPECT_THAT(trial.detail, HasSubstr("CAP_BPF and CAP_PERFMON"));
+}
+
+TEST(FailedTrial, CapabilitiesThatBpfDoesNotTakeAreNoExcuse) {
+  TrialContext context;
+  context.capabilities.effective = CapabilitySet(std::uint64_t{3} << 38);
+  EXPECT_EQ(failed_trial(context, "loading", EPERM).state, State::no);
 }
 
 TEST(FailedTrial, RefusedWithAllCapabilitiesItIsNo) {
