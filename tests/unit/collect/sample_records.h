@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small trace that has every type of record, and sinks for tests.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "user/collect/record_sink.h"
+#include "user/model/record.h"
+
+namespace leaktrace::collect {
+
+/// Keeps the records.
+class RecordList final : public RecordSink {
+ public:
+  Result<void> accept(const model::Record& record) override {
+    records.push_back(record);
+    return {};
+  }
+  std::vector<model::Record> records;
+};
+
+inline model::SiteKey sample_site(std::uint64_t stack, std::uint32_t image = 1,
+                                  model::Kind kind = model::Kind::heap) {
+  return {{stack}, {image}, kind};
+}
+
+inline model::Snapshot sample_snapshot(std::uint64_t second) {
+  model::Snapshot snapshot;
+  snapshot.at_ns = second * 1'000'000'000;
+  snapshot.sites = {
+      {sample_site(0xfeedface00000001), {10 * second, 640 * second, second, 64 * second, 5}},
+      {sample_site(0, 2, model::Kind::mmap), {UINT64_MAX, UINT64_MAX, 0, 1, UINT64_MAX}},
+      {sample_site(7), {second, second, 0, 0, 900 - second}},
+  };
+  snapshot.losses.front() = second;
+  snapshot.losses.back() = UINT64_MAX;
+  snapshot.probe_hits = 1000 * second;
+  return snapshot;
+}
+
+inline std::vector<model::Record> sample_records() {
+  model::Stack stack{
+      .id = {0xfeedface00000001},
+      .image = {1},
+      .end = model::StackEnd::rule,
+      .frames = {
+          {0x7fff'f7a1'2345, {1}, 0x12345}, {0x5555'5555'1000, {2}, 0x1000}, {UINT64_MAX, {0}, 0}}};
+  return {
+      model::TraceStart{.unix_ns = -5,
+                        .tool_version = "0.1.0",
+                        .host = "db-1",
+                        .sampling_bytes = 524288,
+                        .min_size = 16,
+                        .max_size = UINT64_MAX},
+      model::Process{.image = {1},
+                     .pid = 4242,
+                     .comm = "se\xffrver",  // not UTF-8, as a command name may be
+                     .exe = "/usr/bin/server",
+                     .cgroup = "/system.slice/server.service",
+                     .since_ns = 17},
+      model::Module{.id = {1}, .path = "/usr/lib/libc.so.6", .build_id = "00ffee"},
+      model::Module{.id = {2}, .path = "/usr/bin/server", .build_id = ""},
+      stack,
+      model::Stack{.id = {7}, .image = {1}, .end = model::StackEnd::complete, .frames = {}},
+      sample_snapshot(1),
+      model::Process{.image = {2}, .pid = 4243, .comm = "", .exe = "", .cgroup = "", .since_ns = 0},
+      sample_snapshot(2),
+      model::Snapshot{.at_ns = 3'000'000'000, .sites = {}, .losses = {}, .probe_hits = 0},
+      model::ProcessEnd{
+          .image = {2}, .reason = model::EndReason::replaced, .wait_status = 0, .at_ns = 99},
+      model::ProcessEnd{.image = {1},
+                        .reason = model::EndReason::exited,
+                        .wait_status = 139,
+                        .at_ns = UINT64_MAX},
+      model::Blocks{.at_ns = 4'000'000'000,
+                    .blocks = {{sample_site(7), 0x7f00'0000'1000, 4096, 12},
+                               {sample_site(99), 0x7f00'0000'0000, 0, UINT64_MAX},
+                               {sample_site(7), UINT64_MAX, UINT64_MAX, 0}}},
+      model::Blocks{.at_ns = 5'000'000'000, .blocks = {}},
+      model::FrameNames{
+          .module = {1},
+          .offset = 0x12345,
+          .frames = {{"std::vector<int>::push_back(int&&)", "/usr/include/vector", 12, true},
+                     {"leak()", "", 0, false}}},
+      model::TraceEnd{.at_ns = 4'000'000'001},
+  };
+}
+
+}  // namespace leaktrace::collect

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/collect/live_source.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "user/base/file.h"
+#include "user/collect/map_reader.h"
+
+namespace leaktrace::collect {
+namespace {
+
+constexpr std::size_t kBlocksPerRecord = 65536;
+/// Images that ended by exec are swept out of the kernel's tables this many at a time: a sweep
+/// walks the whole live table.
+constexpr std::size_t kImagesPerSweep = 16;
+
+static_assert(model::kLossNames.size() == LT_LOSS_COUNT);
+
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+model::SiteKey site_key(std::uint64_t stack, std::uint32_t image, std::uint32_t kind) {
+  return {{stack}, {image}, static_cast<model::Kind>(kind)};
+}
+
+bool is_process_event(std::uint32_t type) {
+  return type >= LT_EVENT_PROCESS_FORK && type <= LT_EVENT_ENTRY_REACHED;
+}
+
+}  // namespace
+
+void LiveSource::RingDeleter::operator()(ring_buffer* ring) const {
+  ring_buffer__free(ring);
+}
+
+LiveSource::LiveSource(const LiveMaps& maps, LiveOptions options, LiveHandlers handlers,
+                       RecordSink& sink)
+    : maps_(maps),
+      options_(options),
+      handlers_(std::move(handlers)),
+      sink_(sink),
+      ranges_(options.ranges) {}
+
+LiveSource::~LiveSource() = default;
+
+Result<std::unique_ptr<LiveSource>> LiveSource::create(const LiveMaps& maps, LiveOptions options,
+                                                       LiveHandlers handlers, RecordSink& sink) {
+  std::unique_ptr<LiveSource> source(new LiveSource(maps, options, std::move(handlers), sink));
+  source->ring_.reset(ring_buffer__new(maps.events, on_event, source.get(), nullptr));
+  if (!source->ring_) return fail(describe_errno("cannot read the kernel's events", errno));
+  return source;
+}
+
+int LiveSource::poll_fd() const {
+  return ring_buffer__epoll_fd(ring_.get());
+}
+
+std::uint64_t LiveSource::trace_time(std::uint64_t monotonic) const {
+  return monotonic > options_.began_ns ? monotonic - options_.began_ns : 0;
+}
+
+std::uint64_t LiveSource::now_ns() const {
+  return trace_time(monotonic_ns());
+}
+
+Result<void> LiveSource::drain() {
+  failure_.reset();
+  int consumed = ring_buffer__consume(ring_.get());
+  if (consumed < 0) return fail(describe_errno("cannot read the kernel's events", -consumed));
+  if (failure_) return fail(failure_->what, failure_->advice);
+  return {};
+}
+
+int LiveSource::on_event(void* self, void* data, std::size_t size) {
+  if (size >= sizeof(lt_event_header)) {
+    static_cast<LiveSource*>(self)->handle(*static_cast<const lt_event_header*>(data), size);
+  }
+  return 0;
+}
+
+void LiveSource::handle(const lt_event_header& header, std::size_t size) {
+  if (header.type == LT_EVENT_STACK) {
+    handle_stack(reinterpret_cast<const lt_event_stack&>(header));
+  } else if (is_process_event(header.type) && size >= sizeof(lt_event_process)) {
+    handlers_.on_process(reinterpret_cast<const lt_event_process&>(header));
+  } else if (size >= sizeof(lt_event_range)) {
+    ranges_.apply(reinterpret_cast<const lt_event_range&>(header), options_.began_ns);
+  }
+}
+
+void LiveSource::handle_stack(const lt_event_stack& event) {
+  model::Stack stack{.id = {event.stack_id},
+                     .image = {event.header.image},
+                     .end = static_cast<model::StackEnd>(event.reason),
+                     .frames = {}};
+  stack.frames.reserve(event.frames);
+  for (std::uint32_t i = 0; i < event.frames; ++i) {
+    stack.frames.push_back(handlers_.resolve(event.header, event.address[i]));
+  }
+  emit(stack);
+}
+
+void LiveSource::emit(const model::Record& record) {
+  auto accepted = sink_.accept(record);
+  if (!accepted && !failure_) failure_ = accepted.error();
+}
+
+Result<std::vector<model::SiteCounters>> LiveSource::read_sites() {
+  std::vector<model::SiteCounters> sites;
+  auto read = for_each_entry<lt_site_key, lt_site_counters>(
+      maps_.call_sites, [&](const lt_site_key& key, const lt_site_counters& counters) {
+        sites.push_back({site_key(key.stack_id, key.image, key.kind),
+                         {counters.acquired_count, counters.acquired_bytes, counters.released_count,
+                          counters.released_bytes, trace_time(counters.since_ns)}});
+      });
+  if (!read) return read.unexpected();
+  return sites;
+}
+
+Result<model::Losses> LiveSource::read_losses() {
+  model::Losses losses{};
+  for (std::uint32_t cause = 0; cause < losses.size(); ++cause) {
+    auto sum = sum_over_cpus(maps_.losses, cause);
+    if (!sum) return sum.unexpected();
+    losses[cause] = *sum;
+  }
+  ranges_.add_losses(losses);
+  return losses;
+}
+
+Result<void> LiveSource::snapshot() {
+  // Counters first: a site's stack was sent before it was counted, so after draining every site
+  // that was read has its stack.
+  auto sites = read_sites();
+  if (!sites) return sites.unexpected();
+  auto losses = read_losses();
+  if (!losses) return losses.unexpected();
+  auto hits = sum_over_cpus(maps_.probe_hits, 0);
+  if (!hits) return hits.unexpected();
+  auto drained = drain();
+  ranges_.settle();
+
+  model::Snapshot snapshot{.at_ns = now_ns(), .sites = {}, .losses = *losses, .probe_hits = *hits};
+  for (model::SiteCounters& site : *sites) {
+    model::Counters& sent = sent_[site.site];
+    if (sent == site.counters) continue;
+    sent = site.counters;
+    snapshot.sites.push_back(site);
+  }
+  auto ranges = ranges_.take_changed_sites();
+  snapshot.sites.insert(snapshot.sites.end(), ranges.begin(), ranges.end());
+  auto accepted = sink_.accept(snapshot);
+  return drained ? accepted : drained;
+}
+
+Result<void> LiveSource::walk_blocks() {
+  model::Blocks record{.at_ns = now_ns(), .blocks = {}};
+  ranges_.settle();
+  ranges_.append_blocks(record.blocks);
+  Result<void> outcome;
+  bool sent = false;
+  auto send = [&] {
+    auto accepted = sink_.accept(record);
+    if (!accepted) outcome = accepted;
+    record.blocks.clear();
+    sent = true;
+  };
+  auto read = for_each_entry<lt_resource_key, lt_resource>(
+      maps_.live_resources, [&](const lt_resource_key& key, const lt_resource& resource) {
+        record.blocks.push_back({site_key(resource.stack_id, key.image, key.kind), key.handle,
+                                 resource.weight, trace_time(resource.acquired_ns)});
+        if (record.blocks.size() >= kBlocksPerRecord) send();
+      });
+  if (!read) return read;
+  if (!record.blocks.empty() || !sent) send();
+  return outcome;
+}
+
+void LiveSource::image_ended(model::ImageId image, bool keep) {
+  if (keep) return;
+  ranges_.image_ended(image);
+  std::erase_if(sent_, [&](const auto& entry) { return entry.first.image == image; });
+  dropped_images_.push_back(image.value);
+  if (dropped_images_.size() < kImagesPerSweep) return;
+  if (auto dropped = drop_images(); !dropped && !failure_) failure_ = dropped.error();
+}
+
+Result<void> LiveSource::drop_images() {
+  auto is_dropped = [&](const auto& key) {
+    return std::ranges::find(dropped_images_, key.image) != dropped_images_.end();
+  };
+  auto live = delete_entries_if<lt_resource_key, lt_resource>(maps_.live_resources, is_dropped);
+  if (!live) return live;
+  auto sites = delete_entries_if<lt_site_key, lt_site_counters>(maps_.call_sites, is_dropped);
+  if (!sites) return sites;
+  dropped_images_.clear();
+  return {};
+}
+
+}  // namespace leaktrace::collect

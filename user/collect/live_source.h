@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "leaktrace/abi.h"
+#include "user/base/result.h"
+#include "user/collect/range_table.h"
+#include "user/collect/record_sink.h"
+#include "user/model/record.h"
+
+struct ring_buffer;
+
+namespace leaktrace::collect {
+
+/// The kernel-side maps that are read; the descriptors belong to the tracer and must outlive this.
+struct LiveMaps {
+  int events = -1;
+  int call_sites = -1;
+  int live_resources = -1;
+  int losses = -1;
+  int probe_hits = -1;
+};
+
+/// What the collector asks of, and tells, whoever knows the processes.
+struct LiveHandlers {
+  /// A frame's module and place in it; the module, when new, has been put into the stream first.
+  std::function<model::RawFrame(const lt_event_header& of, std::uint64_t address)> resolve;
+  /// fork, exec, exit, code mapped, entry reached: before later records of that process.
+  std::function<void(const lt_event_process&)> on_process;
+};
+
+struct LiveOptions {
+  std::uint64_t began_ns = 0;  ///< CLOCK_MONOTONIC of the trace's time 0
+  RangeTable::Options ranges;
+};
+
+/// Reads the kernel side and writes the stream of records: stacks and ranges as they come, a
+/// Snapshot when asked, single blocks when asked. Not synchronized; one thread drives it.
+class LiveSource {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<LiveSource>> create(const LiveMaps& maps,
+                                                                  LiveOptions options,
+                                                                  LiveHandlers handlers,
+                                                                  RecordSink& sink);
+  ~LiveSource();
+  LiveSource(const LiveSource&) = delete;
+  LiveSource& operator=(const LiveSource&) = delete;
+
+  /// Readable when events wait; for poll(2).
+  [[nodiscard]] int poll_fd() const;
+  /// Takes all events that wait.
+  [[nodiscard]] Result<void> drain();
+  /// Reads the counters of all call sites and sends those that changed as one Snapshot. Costs a
+  /// system call for some thousand sites; never looks at single blocks.
+  [[nodiscard]] Result<void> snapshot();
+  /// Walks the live table and sends every outstanding block. For the end of a trace, or where the
+  /// user asked for an age: it costs about a microsecond a block.
+  [[nodiscard]] Result<void> walk_blocks();
+
+  /// A process image is gone. `keep`: its resources are still to be reported (exit); else they are
+  /// dropped here and in the kernel (exec).
+  void image_ended(model::ImageId image, bool keep);
+
+  [[nodiscard]] std::uint64_t now_ns() const;
+  /// An event's time in the trace's own.
+  [[nodiscard]] std::uint64_t trace_time(std::uint64_t monotonic_ns) const;
+
+ private:
+  struct RingDeleter {
+    void operator()(ring_buffer* ring) const;
+  };
+
+  LiveSource(const LiveMaps& maps, LiveOptions options, LiveHandlers handlers, RecordSink& sink);
+  static int on_event(void* self, void* data, std::size_t size);
+  void handle(const lt_event_header& header, std::size_t size);
+  void handle_stack(const lt_event_stack& event);
+  void emit(const model::Record& record);
+  [[nodiscard]] Result<std::vector<model::SiteCounters>> read_sites();
+  [[nodiscard]] Result<model::Losses> read_losses();
+  [[nodiscard]] Result<void> drop_images();
+
+  LiveMaps maps_;
+  LiveOptions options_;
+  LiveHandlers handlers_;
+  RecordSink& sink_;
+  RangeTable ranges_;
+  std::unique_ptr<ring_buffer, RingDeleter> ring_;
+  std::unordered_map<model::SiteKey, model::Counters> sent_;
+  std::vector<std::uint32_t> dropped_images_;  ///< still in the kernel's tables
+  std::optional<Error> failure_;               ///< of the sink, while draining
+};
+
+}  // namespace leaktrace::collect

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <variant>
+
+#include "recording.pb.h"
+#include "user/collect/recording_codec.h"
+#include "user/collect/recording_sites.h"
+
+namespace leaktrace::collect {
+namespace {
+
+/// Turns values into differences, modulo 2^64, so that any sequence survives.
+class Differ {
+ public:
+  std::int64_t next(std::uint64_t value) {
+    const std::uint64_t difference = value - last_;
+    last_ = value;
+    return static_cast<std::int64_t>(difference);
+  }
+
+ private:
+  std::uint64_t last_ = 0;
+};
+
+std::int64_t difference(std::uint64_t now, std::uint64_t before) {
+  return static_cast<std::int64_t>(now - before);
+}
+
+std::uint32_t number_site(const model::SiteKey& key, SiteNumbers& sites,
+                          pb::SiteDefinitions& defined) {
+  const auto [number, is_new] = sites.number(key);
+  if (is_new) {
+    defined.add_stack(key.stack.value);
+    defined.add_image(key.image.value);
+    defined.add_kind(static_cast<std::uint32_t>(key.kind));
+  }
+  return number;
+}
+
+void fill_snapshot(const model::Snapshot& record, SiteNumbers& sites, pb::Snapshot& out) {
+  out.set_at_ns(record.at_ns);
+  out.set_probe_hits(record.probe_hits);
+  for (std::uint64_t loss : record.losses) out.add_losses(loss);
+  Differ numbers;
+  for (const model::SiteCounters& reading : record.sites) {
+    const std::uint32_t number = number_site(reading.site, sites, *out.mutable_defined());
+    out.add_site(numbers.next(number));
+    const model::Counters& now = reading.counters;
+    model::Counters& before = sites.last(number);
+    out.add_acquired_count(difference(now.acquired_count, before.acquired_count));
+    out.add_acquired_bytes(difference(now.acquired_bytes, before.acquired_bytes));
+    out.add_released_count(difference(now.released_count, before.released_count));
+    out.add_released_bytes(difference(now.released_bytes, before.released_bytes));
+    out.add_since_ns(difference(now.since_ns, before.since_ns));
+    before = now;
+  }
+}
+
+void fill_blocks(const model::Blocks& walk, std::size_t first, std::size_t count,
+                 SiteNumbers& sites, pb::Blocks& out) {
+  out.set_at_ns(walk.at_ns);
+  Differ numbers;
+  Differ handles;
+  Differ times;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const model::Block& block = walk.blocks[i];
+    out.add_site(numbers.next(number_site(block.site, sites, *out.mutable_defined())));
+    out.add_handle(handles.next(block.handle));
+    out.add_size(block.size);
+    out.add_acquired_ns(times.next(block.acquired_ns));
+  }
+}
+
+/// Puts a record into a frame: one overload a type, so that a new one cannot be forgotten.
+struct Filler {
+  pb::Frame& frame;
+  SiteNumbers& sites;
+
+  void operator()(const model::TraceStart& record) const {
+    auto& out = *frame.mutable_trace_start();
+    out.set_unix_ns(record.unix_ns);
+    out.set_tool_version(record.tool_version);
+    out.set_host(record.host);
+    out.set_sampling_bytes(record.sampling_bytes);
+    out.set_min_size(record.min_size);
+    out.set_max_size(record.max_size);
+  }
+
+  void operator()(const model::Process& record) const {
+    auto& out = *frame.mutable_process();
+    out.set_image(record.image.value);
+    out.set_pid(record.pid);
+    out.set_comm(record.comm);
+    out.set_exe(record.exe);
+    out.set_cgroup(record.cgroup);
+    out.set_since_ns(record.since_ns);
+  }
+
+  void operator()(const model::ProcessEnd& record) const {
+    auto& out = *frame.mutable_process_end();
+    out.set_image(record.image.value);
+    out.set_reason(static_cast<std::uint32_t>(record.reason));
+    out.set_wait_status(record.wait_status);
+    out.set_at_ns(record.at_ns);
+  }
+
+  void operator()(const model::Module& record) const {
+    auto& out = *frame.mutable_module();
+    out.set_id(record.id.value);
+    out.set_path(record.path);
+    out.set_build_id(record.build_id);
+  }
+
+  void operator()(const model::Stack& record) const {
+    auto& out = *frame.mutable_stack();
+    out.set_id(record.id.value);
+    out.set_image(record.image.value);
+    out.set_end(static_cast<std::uint32_t>(record.end));
+    Differ address;
+    for (const model::RawFrame& raw : record.frames) {
+      out.add_address(address.next(raw.address));
+      out.add_module(raw.module.value);
+      out.add_offset(raw.offset);
+    }
+  }
+
+  void operator()(const model::FrameNames& record) const {
+    auto& out = *frame.mutable_frame_names();
+    out.set_module(record.module.value);
+    out.set_offset(record.offset);
+    for (const model::SourceFrame& source : record.frames) {
+      out.add_function(source.function);
+      out.add_file(source.file);
+      out.add_line(source.line);
+      out.add_inlined(source.inlined);
+    }
+  }
+
+  void operator()(const model::Snapshot& record) const {
+    fill_snapshot(record, sites, *frame.mutable_snapshot());
+  }
+
+  void operator()(const model::Blocks& record) const {
+    fill_blocks(record, 0, record.blocks.size(), sites, *frame.mutable_blocks());
+  }
+
+  void operator()(const model::TraceEnd& record) const {
+    frame.mutable_trace_end()->set_at_ns(record.at_ns);
+  }
+};
+
+}  // namespace
+
+struct RecordEncoder::State {
+  SiteNumbers sites;
+  pb::Frame frame;  ///< kept, so that its columns keep their memory
+};
+
+RecordEncoder::RecordEncoder() : state_(std::make_unique<State>()) {}
+RecordEncoder::~RecordEncoder() = default;
+RecordEncoder::RecordEncoder(RecordEncoder&&) noexcept = default;
+RecordEncoder& RecordEncoder::operator=(RecordEncoder&&) noexcept = default;
+
+void RecordEncoder::encode(const model::Record& record, std::string& out) {
+  pb::Frame& frame = state_->frame;
+  frame.Clear();
+  std::visit(Filler{frame, state_->sites}, record);
+  frame.AppendToString(&out);
+}
+
+void RecordEncoder::encode(const model::Blocks& walk, std::size_t first, std::size_t count,
+                           std::string& out) {
+  pb::Frame& frame = state_->frame;
+  frame.Clear();
+  fill_blocks(walk, first, count, state_->sites, *frame.mutable_blocks());
+  frame.AppendToString(&out);
+}
+
+}  // namespace leaktrace::collect
