@@ -35,10 +35,18 @@ std::string_view verdict(const Diagnosis& diagnosis) {
                  : "leaktrace cannot trace here: the kernel lacks what it needs";
 }
 
-void print_privileges(std::string& out, const tracer::Capabilities& capabilities) {
+/// True when uprobes are needed and the kernel gives them to CAP_SYS_ADMIN only.
+bool lacks_admin(const tracer::Features& features) {
+  return features.uprobe_needs_admin && !features.can_trace();
+}
+
+void print_privileges(std::string& out, const Diagnosis& diagnosis) {
+  const auto& capabilities = diagnosis.capabilities;
+  const bool admin = lacks_admin(diagnosis.features);
   const auto missing = capabilities.missing();
-  if (missing.empty()) return;
+  if (missing.empty() && !admin) return;
   out += "\nCapabilities that this process lacks:\n";
+  if (admin) out += "  CAP_SYS_ADMIN: attach probes on this kernel (necessary)\n";
   for (const auto& need : missing)
     fmt::format_to(std::back_inserter(out), "  {}: {}{}\n", need.name, need.purpose,
                    need.optional ? "" : " (necessary)");
@@ -48,7 +56,7 @@ void print_privileges(std::string& out, const tracer::Capabilities& capabilities
     out += "  Run it with sudo: its file system is mounted nosuid, which ignores capabilities.\n";
   } else {
     fmt::format_to(std::back_inserter(out), "  Run it with sudo, or once:\n    {}\n",
-                   capabilities.grant_command());
+                   capabilities.grant_command(admin));
   }
 }
 
@@ -82,7 +90,7 @@ Result<Diagnosis> diagnose() {
 std::string doctor_text(const Diagnosis& diagnosis) {
   auto out = fmt::format("{} (Linux {}, {}).\n", verdict(diagnosis), diagnosis.kernel.release,
                          diagnosis.kernel.machine);
-  print_privileges(out, diagnosis.capabilities);
+  print_privileges(out, diagnosis);
   print_findings(out, diagnosis.features.findings);
   return out;
 }
@@ -111,7 +119,7 @@ std::string doctor_json(const Diagnosis& diagnosis) {
         {"missing", missing},
         {"sufficient", capabilities.sufficient()},
         {"no_new_privileges", capabilities.no_new_privileges},
-        {"grant_command", capabilities.grant_command()}}},
+        {"grant_command", capabilities.grant_command(lacks_admin(diagnosis.features))}}},
       {"findings", findings}};
   return document.dump(2, ' ', false, ordered_json::error_handler_t::replace) + '\n';
 }

@@ -160,9 +160,9 @@ bool Capabilities::sufficient() const {
   return std::ranges::all_of(missing(), &CapabilityNeed::optional);
 }
 
-std::string Capabilities::grant_command() const {
-  if (missing().empty()) return {};
-  std::string names;
+std::string Capabilities::grant_command(bool with_admin) const {
+  if (missing().empty() && !with_admin) return {};
+  std::string names = with_admin ? "cap_sys_admin" : "";
   for (const auto& need : kNeeds) {
     if (!names.empty()) names += ',';
     for (const char c : need.name)

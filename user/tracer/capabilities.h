@@ -52,8 +52,9 @@ struct Capabilities {
   /// True when nothing that is not optional is missing.
   [[nodiscard]] bool sufficient() const;
   /// The command that gives this executable all it needs, to be run once as root; empty when
-  /// nothing is missing.
-  [[nodiscard]] std::string grant_command() const;
+  /// nothing is missing. With CAP_SYS_ADMIN where the kernel takes it for uprobes
+  /// (Features::uprobe_needs_admin).
+  [[nodiscard]] std::string grant_command(bool with_admin = false) const;
 };
 
 /// The effective set in the text of /proc/PID/status. Fails when there is no CapEff line.

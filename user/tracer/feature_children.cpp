@@ -120,8 +120,9 @@ Trial try_uretprobe_seccomp(TrialContext& context) {
   const auto* program = skeleton->progs.count_return;
   const auto link = multi ? attach_multi(program, {.on_return = true})
                           : attach_single(program, {.on_return = true});
-  if (!link) return failed_trial(context, "attaching", errno);
-
+  if (!link) {
+    return multi ? failed_trial(context, "attaching", errno) : failed_single_attach(context, errno);
+  }
   const auto status = call_under_seccomp(context);
   if (!status || (WIFEXITED(*status) && WEXITSTATUS(*status) == kNoFilter))
     return {Finding::State::unknown, "no child with a seccomp filter could be made"};

@@ -28,6 +28,10 @@ Trial compare_hits(std::uint64_t seen, std::uint64_t expected) {
 
 enum class Through { single, multi };
 
+Through whatever_works(const TrialContext& context) {
+  return context.so_far->uprobe_multi ? Through::multi : Through::single;
+}
+
 /// Loads the program, attaches it as said, calls the target and compares what it saw.
 Trial try_hits(TrialContext& context, const char* name, Through through,
                const AttachOptions& options, const std::function<Trial(Skeleton&)>& after = {}) {
@@ -37,7 +41,10 @@ Trial try_hits(TrialContext& context, const char* name, Through through,
   const auto* program = bpf_object__find_program_by_name(skeleton->obj, name);
   Link link =
       through == Through::multi ? attach_multi(program, options) : attach_single(program, options);
-  if (!link) return failed_trial(context, "attaching", errno);
+  if (!link) {
+    return through == Through::multi ? failed_trial(context, "attaching", errno)
+                                     : failed_single_attach(context, errno);
+  }
   call_target(context, kCalls);
   auto trial = compare_hits(skeleton->bss->hits, kCalls);
   if (trial.state == Finding::State::yes && skeleton->bss->seen_tgid != 0)
@@ -102,11 +109,11 @@ Trial try_attach_cookie(TrialContext& context) {
 }
 
 Trial try_ring_buffer(TrialContext& context) {
-  return try_hits(context, "send_event", Through::single, {}, events_arrived);
+  return try_hits(context, "send_event", whatever_works(context), {}, events_arrived);
 }
 
 Trial try_bpf_loop(TrialContext& context) {
-  return try_hits(context, "run_loop", Through::single, {});
+  return try_hits(context, "run_loop", whatever_works(context), {});
 }
 
 Trial try_uprobe_multi(TrialContext& context) {

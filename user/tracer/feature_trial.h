@@ -23,6 +23,7 @@ struct TrialContext {
   const Features* so_far = nullptr;
   std::uint64_t nonce = 0;        ///< marks the calls of this run, never 0
   std::uint32_t kernel_tgid = 0;  ///< this process in the initial pid namespace; 0: not known
+  bool uprobe_needs_admin = false;
   /// Detaching waits for a grace period of the kernel, 0.1 s here: the checks do not wait for it,
   /// but whoever destroys the context does.
   std::vector<std::future<void>> detaching;
@@ -31,6 +32,9 @@ struct TrialContext {
 /// A step failed with `error` (an errno value, positive): unknown when it is for want of
 /// privileges, else no.
 [[nodiscard]] Trial failed_trial(const TrialContext& context, const std::string& step, int error);
+
+/// The same for attaching through perf_event_open; notes when that takes CAP_SYS_ADMIN.
+[[nodiscard]] Trial failed_single_attach(TrialContext& context, int error);
 
 // With BPF programs, on a function of this process or on a child (feature_probes.cpp).
 [[nodiscard]] Trial try_bpf_load(TrialContext& context);

@@ -23,7 +23,8 @@ struct Check {
   Weight weight;
   bool Features::*flag;  ///< null for a fact that no code depends on
   Trial (*attempt)(TrialContext&);
-  const char* consequence;  ///< when the answer is no
+  const char* consequence;            ///< when the answer is no
+  bool Features::*instead = nullptr;  ///< a flag that makes it dispensable
 };
 
 // In the order in which they run and are shown. Checks that read Features::so_far come after those
@@ -35,32 +36,36 @@ constexpr Check kChecks[] = {
      "nothing can be traced"},
     {"jit", "programs run as machine code", Weight::useful, nullptr, try_jit,
      "every probe costs several times as much: set net.core.bpf_jit_enable to 1"},
-    {"uprobe", "a probe on a function's entry", Weight::required, &Features::uprobe, try_uprobe,
-     "nothing can be traced: the kernel must be built with CONFIG_UPROBE_EVENTS"},
-    {"uretprobe", "a probe on a function's return", Weight::required, &Features::uretprobe,
-     try_uretprobe, "nothing can be traced: what a call returned is not seen"},
-    {"attach_cookie", "probes carry a number (5.15)", Weight::required, &Features::attach_cookie,
-     try_attach_cookie, "nothing can be traced: programs cannot tell probed functions apart"},
-    {"ring_buffer", "ring buffer (5.8)", Weight::required, &Features::ring_buffer, try_ring_buffer,
-     "nothing can be traced: events have no way to leaktrace"},
-    {"bpf_loop", "loops in programs (5.17)", Weight::useful, &Features::bpf_loop, try_bpf_loop,
-     "programs that loop through the kernel's helper do not load"},
     {"uprobe_multi", "probes on many functions at once (6.6)", Weight::useful,
      &Features::uprobe_multi, try_uprobe_multi,
      "attaching takes one system call and one descriptor a function, and is slower; it sees the "
      "same"},
     {"uprobe_multi_return", "the same, on returns", Weight::useful, &Features::uprobe_multi_return,
      try_uprobe_multi_return, "returns are attached one function at a time; it sees the same"},
-    {"uprobe_multi_cookie", "the same, with a number for each", Weight::useful,
+    {"uprobe_multi_cookie", "the same, with a number for each function", Weight::useful,
      &Features::uprobe_multi_cookie, try_uprobe_multi_cookie,
      "functions are attached one at a time; it sees the same"},
     {"uprobe_multi_pid", "the same, on all threads of one process (6.10)", Weight::useful,
      &Features::uprobe_multi_pid, try_uprobe_multi_pid,
      "probes are hit by every process that uses the library, and leaktrace drops what it does not "
      "trace: other processes are slowed down too"},
+    {"uprobe", "a probe on one function's entry", Weight::required, &Features::uprobe, try_uprobe,
+     "nothing can be traced: the kernel must be built with CONFIG_UPROBE_EVENTS",
+     &Features::uprobe_multi},
+    {"uretprobe", "a probe on one function's return", Weight::required, &Features::uretprobe,
+     try_uretprobe, "nothing can be traced: what a call returned is not seen",
+     &Features::uprobe_multi_return},
+    {"attach_cookie", "a probe on one function carries a number (5.15)", Weight::required,
+     &Features::attach_cookie, try_attach_cookie,
+     "nothing can be traced: programs cannot tell probed functions apart",
+     &Features::uprobe_multi_cookie},
     {"uprobe_session", "one probe for entry and return (6.13)", Weight::useful,
      &Features::uprobe_session, try_uprobe_session,
      "entry and return are two probes; it sees the same"},
+    {"ring_buffer", "ring buffer (5.8)", Weight::required, &Features::ring_buffer, try_ring_buffer,
+     "nothing can be traced: events have no way to leaktrace"},
+    {"bpf_loop", "loops in programs (5.17)", Weight::useful, &Features::bpf_loop, try_bpf_loop,
+     "programs that loop through the kernel's helper do not load"},
     {"uretprobe_seccomp", "return probes are safe under seccomp", Weight::useful,
      &Features::uretprobe_seccomp, try_uretprobe_seccomp,
      "a return probe can kill a process that has a strict seccomp filter, as in many containers: "
@@ -132,6 +137,16 @@ Trial failed_trial(const TrialContext& context, const std::string& step, int err
               "lockdown forbids it)"};
 }
 
+// Linux 6.16 and stable kernels since (ba677dbe77af "perf: Revert to requiring CAP_SYS_ADMIN for
+// uprobes") refuse CAP_PERFMON for these, though not for uprobe-multi.
+Trial failed_single_attach(TrialContext& context, int error) {
+  constexpr int kSysAdmin = 21;
+  if (error != EACCES || context.capabilities.effective.allows(kSysAdmin))
+    return failed_trial(context, "attaching", error);
+  context.uprobe_needs_admin = true;
+  return {Finding::State::unknown, "not tried: on this kernel it takes CAP_SYS_ADMIN"};
+}
+
 bool Features::can_trace() const {
   return std::ranges::none_of(findings, [](const Finding& finding) {
     return finding.required && finding.state != Finding::State::yes;
@@ -153,10 +168,12 @@ Features probe_features() {
   for (const auto& check : kChecks) {
     const auto trial = check.attempt(context);
     if (check.flag != nullptr) features.*check.flag = trial.state == Finding::State::yes;
-    features.findings.push_back({check.id, check.title, trial.state,
-                                 check.weight == Weight::required, trial.detail,
+    const bool required = check.weight == Weight::required &&
+                          (check.instead == nullptr || !(features.*check.instead));
+    features.findings.push_back({check.id, check.title, trial.state, required, trial.detail,
                                  trial.state == Finding::State::no ? check.consequence : ""});
   }
+  features.uprobe_needs_admin = context.uprobe_needs_admin;
   return features;
 }
 

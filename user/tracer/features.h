@@ -18,8 +18,8 @@ struct Finding {
   std::string id;     ///< "uprobe_multi"
   std::string title;  ///< what it is, for a person: "probes on many functions at once"
   State state = State::unknown;
-  bool required = false;    ///< without it nothing can be traced
-  std::string detail;       ///< what was seen, or why it failed
+  bool required = false;  ///< without it nothing can be traced; uprobe is not where uprobe_multi is
+  std::string detail;     ///< what was seen, or why it failed
   std::string consequence;  ///< of a no, for the user, in plain words; else empty
 };
 
@@ -31,8 +31,9 @@ struct Features {
   bool ring_buffer = false;
   bool uprobe = false;  ///< through perf_event_open, one function a call
   bool uretprobe = false;
-  bool attach_cookie = false;  ///< bpf_get_attach_cookie in a uprobe
-  bool uprobe_multi = false;   ///< one link for many functions (6.6)
+  bool attach_cookie = false;       ///< bpf_get_attach_cookie in a uprobe
+  bool uprobe_needs_admin = false;  ///< the three above were refused for want of CAP_SYS_ADMIN
+  bool uprobe_multi = false;        ///< one link for many functions (6.6)
   bool uprobe_multi_return = false;
   bool uprobe_multi_cookie = false;
   bool uprobe_multi_pid = false;       ///< its pid filter sees every thread of the process (6.10)

@@ -58,6 +58,15 @@ TEST(DoctorText, ProposesNoCommandThatWouldHaveNoEffect) {
   EXPECT_THAT(doctor_text(diagnosis), HasSubstr("no_new_privs"));
 }
 
+TEST(DoctorText, AsksForSysAdminOnlyWhereTheKernelTakesItForProbes) {
+  auto diagnosis = healthy();
+  diagnosis.features.uprobe_needs_admin = true;
+  EXPECT_THAT(doctor_text(diagnosis), Not(HasSubstr("CAP_SYS_ADMIN")));
+  diagnosis.features.findings[0].state = State::unknown;
+  EXPECT_THAT(doctor_text(diagnosis), HasSubstr("CAP_SYS_ADMIN: attach probes"));
+  EXPECT_THAT(doctor_text(diagnosis), HasSubstr("sudo setcap cap_sys_admin,cap_bpf"));
+}
+
 TEST(DoctorText, TellsALackOfTheKernelFromALackOfPrivileges) {
   auto diagnosis = healthy();
   diagnosis.features.findings[0].state = State::no;
