@@ -43,8 +43,9 @@ Change change_of(const model::Site& site, const Period& period) {
 std::string describe(const Change& change) {
   const std::string bytes = human_bytes(change.to_bytes);
   if (change.seconds <= 0) {
-    return fmt::format("outstanding is {} in {}; it was read once, so no change can be told", bytes,
-                       change.to_count);
+    return fmt::format(
+        "outstanding is {} ({} in number); it was read once, so no change can be told", bytes,
+        change.to_count);
   }
   const std::string time = human_seconds(change.seconds);
   if (change.from_bytes != change.to_bytes) {
