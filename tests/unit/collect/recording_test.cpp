@@ -23,6 +23,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
+const std::string kStored = LEAKTRACE_SOURCE_DIR "/tests/testdata/recordings/format-1.lt";
+
 /// A folder of its own for each test.
 class RecordingTest : public ::testing::Test {
  protected:
@@ -104,6 +106,18 @@ TEST_F(RecordingTest, EveryRecordComesBackAsItWas) {
   EXPECT_EQ(summary.unknown_records, 0U);
   EXPECT_FALSE(summary.cut_off);
   EXPECT_EQ(summary.reason, "");
+}
+
+TEST_F(RecordingTest, AStoredRecordingOfThisFormatStillReadsTheSame) {
+  RecordList list;
+  const ReplaySummary summary = replay(kStored, list);
+  EXPECT_EQ(list.records, sample_records());
+  EXPECT_FALSE(summary.cut_off);
+}
+
+/// Run by hand when the sample has grown.
+TEST_F(RecordingTest, DISABLED_WriteTheStoredRecording) {
+  write_recording(kStored, sample_records());
 }
 
 TEST_F(RecordingTest, OnlyTheOwnerMayReadIt) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small trace that has every type of record, and sinks for tests.
+// A small trace that has every type of record, and a sink for tests. The records are those of
+// tests/testdata/recordings/format-1.lt: add new ones, do not change these.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "leaktrace/abi.h"
 #include "user/collect/record_sink.h"
 #include "user/model/record.h"
 
@@ -34,7 +36,7 @@ inline model::Snapshot sample_snapshot(std::uint64_t second) {
       {sample_site(7), {second, second, 0, 0, 900 - second}},
   };
   snapshot.losses.front() = second;
-  snapshot.losses.back() = UINT64_MAX;
+  snapshot.losses[LT_LOSS_ABANDONED_CALL] = UINT64_MAX;
   snapshot.probe_hits = 1000 * second;
   return snapshot;
 }
