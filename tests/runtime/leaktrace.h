@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/runtime/process.h"
+#include "tests/runtime/report.h"
+
+namespace leaktrace::runtime {
+
+/// The built program; the environment's LEAKTRACE overrides it.
+[[nodiscard]] std::string leaktrace_path();
+
+/// A program of tests/testprogs.
+[[nodiscard]] std::string testprog(const std::string& name);
+
+[[nodiscard]] std::vector<std::string> leaktrace_command(const std::vector<std::string>& arguments);
+
+/// Runs leaktrace to its end.
+Outcome run_leaktrace(const std::vector<std::string>& arguments, const SpawnOptions& options = {},
+                      Seconds limit = Seconds(120));
+
+/// `leaktrace run` of a command, exact, with its JSON report.
+struct TracedRun {
+  Outcome outcome;
+  std::string report_text;  ///< empty when none was written
+  [[nodiscard]] Report report() const { return Report(report_text); }
+};
+TracedRun run_traced(const std::vector<std::string>& command,
+                     const std::vector<std::string>& options = {}, Seconds limit = Seconds(120));
+
+/// `leaktrace attach`, exact, that writes its JSON report to a file. Constructed, it has its probes
+/// in the target.
+class Attached {
+ public:
+  Attached(std::vector<pid_t> targets, const std::vector<std::string>& options = {});
+
+  [[nodiscard]] Process& process() { return *process_; }
+  /// Ends it with SIGINT, as a person does, and waits; the report it wrote.
+  Report stop();
+  /// Waits for it to end by itself (--duration, the target's end); the report it wrote.
+  Report wait(Seconds limit = Seconds(120));
+  [[nodiscard]] const Outcome& outcome() const { return outcome_; }
+
+ private:
+  TempDir dir_;
+  std::unique_ptr<Process> process_;
+  Outcome outcome_;
+};
+
+/// What a process's memory says of probes: the code of its allocator, and its mappings.
+class TargetMemory {
+ public:
+  /// `module`: a part of the path of the mapping whose code is looked at.
+  explicit TargetMemory(pid_t pid, std::string module = "/libc.so")
+      : pid_(pid), module_(std::move(module)) {}
+  /// The bytes of the module's code as they are in the process now.
+  [[nodiscard]] std::string code() const;
+  /// Mappings of files, one a line: those that must not change.
+  [[nodiscard]] std::vector<std::string> file_mappings() const;
+
+ private:
+  pid_t pid_;
+  std::string module_;
+};
+
+/// Truth that a program of testprogs printed: "leaked FUNCTION COUNT BYTES".
+[[nodiscard]] std::map<std::string, Amount> leaks_said(const std::string& out);
+
+/// The causes of loss that make numbers wrong. A release of what was acquired before the trace is
+/// not one of them.
+[[nodiscard]] std::map<std::string, std::uint64_t> harmful_losses(const Report& report);
+
+/// Tests of the real thing need root. Use with GTEST_SKIP in SetUp.
+class RuntimeTest : public testing::Test {
+ protected:
+  void SetUp() override;
+  TempDir dir_;
+};
+
+}  // namespace leaktrace::runtime
