@@ -62,6 +62,7 @@ class Trace {
   /// The record TraceEnd came: the trace is whole.
   [[nodiscard]] bool ended() const { return ended_; }
 
+  [[nodiscard]] const std::unordered_map<ModuleId, Module>& modules() const { return modules_; }
   [[nodiscard]] const Module* module(ModuleId id) const;
   [[nodiscard]] const Stack* stack(StackId id) const;
   /// Names that the recording holds for a frame, or null.

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/commands.h"
+
+#include <unistd.h>
+
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "user/app/doctor.h"
+#include "user/app/live_trace.h"
+#include "user/app/reporting.h"
+#include "user/base/log.h"
+#include "user/collect/recording.h"
+#include "user/collect/replay.h"
+#include "user/model/trace.h"
+
+namespace leaktrace::app {
+namespace {
+
+/// Puts the names of all frames into a recording, so that it can be read where the files are not.
+Result<void> record_names(const model::Trace& trace, symbolize::Symbolizer& symbolizer,
+                          collect::RecordSink& sink) {
+  std::set<std::pair<model::ModuleId, std::uint64_t>> named;
+  for (const auto& [id, stack] : trace.stacks()) {
+    for (const model::RawFrame& frame : stack.frames) {
+      if (frame.module.value == 0 || !named.emplace(frame.module, frame.offset).second) continue;
+      auto written = sink.accept(model::FrameNames{
+          frame.module, frame.offset, symbolizer.look_up(frame.module, frame.offset - 1)});
+      if (!written) return written;
+    }
+  }
+  return {};
+}
+
+/// Holds back the end of the trace, so that the names go before it.
+class RecordingSink final : public collect::RecordSink {
+ public:
+  RecordingSink(collect::RecordSink& file, const model::Trace& trace,
+                symbolize::Symbolizer& symbolizer)
+      : file_(file), trace_(trace), symbolizer_(symbolizer) {}
+
+  Result<void> accept(const model::Record& record) override {
+    if (std::holds_alternative<model::TraceEnd>(record)) {
+      auto named = record_names(trace_, symbolizer_, file_);
+      if (!named) return named;
+    }
+    return file_.accept(record);
+  }
+
+ private:
+  collect::RecordSink& file_;
+  const model::Trace& trace_;
+  symbolize::Symbolizer& symbolizer_;
+};
+
+LiveTraceConfig config_of(const Target& target, const TraceOptions& trace) {
+  LiveTraceConfig config;
+  config.target = target;
+  config.trace = trace;
+  return config;
+}
+
+}  // namespace
+
+Result<int> run_command(const TraceCommand& command) {
+  symbolize::Symbolizer symbolizer;
+  model::Trace trace;
+  bool started_command = !command.target.command.empty();
+  // A started command's standard output is its own.
+  auto reporter =
+      Reporter::create(command.report, started_command ? STDERR_FILENO : STDOUT_FILENO, symbolizer);
+  if (!reporter) return reporter.unexpected();
+
+  LiveTraceConfig config = config_of(command.target, command.trace);
+  config.min_size = command.report.min_size;
+  config.max_size = command.report.max_size;
+  config.kinds = command.report.kinds;
+  bool prints_intervals = !command.trace.quiet && !started_command;
+  config.walk_each_interval =
+      prints_intervals && (command.report.older_seconds.has_value() || command.report.show_blocks);
+  collect::TraceSink sink(trace);
+  auto live = LiveTrace::create(std::move(config),
+                                {.sink = sink, .symbolizer = symbolizer, .on_interval = [&] {
+                                   if (prints_intervals) reporter->print_interval(trace);
+                                 }});
+  if (!live) return live.unexpected();
+  if (auto started = (*live)->start(); !started) return started.unexpected();
+  auto traced = (*live)->run();
+  if (!traced) {
+    (void)(*live)->wait_for_command();
+    return traced.unexpected();
+  }
+  auto written = reporter->write_final(trace, false);
+  int status = (*live)->wait_for_command().value_or(0);
+  if (!written) return written.unexpected();
+  return status;
+}
+
+Result<int> run_command(const RecordCommand& command) {
+  symbolize::Symbolizer symbolizer;
+  model::Trace trace;
+  auto file = collect::RecordingWriter::create(command.file);
+  if (!file) return file.unexpected();
+  LiveTraceConfig config = config_of(command.target, command.trace);
+  config.min_size = command.min_size;
+  config.max_size = command.max_size;
+  config.kinds = command.kinds;
+
+  collect::TraceSink model_sink(trace);
+  RecordingSink file_sink(**file, trace, symbolizer);
+  collect::TeeSink sink({&model_sink, &file_sink});
+  auto live = LiveTrace::create(std::move(config),
+                                {.sink = sink, .symbolizer = symbolizer, .on_interval = {}});
+  if (!live) return live.unexpected();
+  if (auto started = (*live)->start(); !started) return started.unexpected();
+  auto traced = (*live)->run();
+  auto closed = (*file)->close();
+  int status = (*live)->wait_for_command().value_or(0);
+  if (!traced) return traced.unexpected();
+  if (!closed) return closed.unexpected();
+  if ((*file)->failed()) return 1;  // told when it happened
+  log::info("recorded into {}: leaktrace report {} shows it", command.file, command.file);
+  return status;
+}
+
+Result<int> run_command(const ReportCommand& command) {
+  auto source = collect::ReplaySource::open(command.file);
+  if (!source) return source.unexpected();
+  symbolize::Symbolizer symbolizer;
+  auto reporter = Reporter::create(command.report, STDOUT_FILENO, symbolizer);
+  if (!reporter) return reporter.unexpected();
+
+  model::Trace trace;
+  collect::TraceSink sink(trace);
+  auto summary = source->replay(sink);
+  if (!summary) return summary.unexpected();
+  if (!summary->reason.empty()) log::warning("{}: {}", command.file, summary->reason);
+  if (summary->unknown_records > 0) {
+    log::warning("{}: {} records of a newer leaktrace were left out", command.file,
+                 summary->unknown_records);
+  }
+  for (const auto& [id, module] : trace.modules()) {
+    symbolizer.add_module(
+        {.id = id, .path = module.path, .build_id = module.build_id, .fd = UniqueFd(), .root = {}});
+  }
+  auto written = reporter->write_final(trace, summary->cut_off);
+  if (!written) return written.unexpected();
+  return 0;
+}
+
+Result<int> run_command(const DoctorCommand& command) {
+  auto diagnosis = diagnose();
+  if (!diagnosis) return diagnosis.unexpected();
+  std::string text = command.json ? doctor_json(*diagnosis) : doctor_text(*diagnosis);
+  if (auto written = write_all(STDOUT_FILENO, text); !written) return written.unexpected();
+  return diagnosis->can_trace() ? 0 : 1;
+}
+
+}  // namespace leaktrace::app

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/live_trace.h"
+
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <utility>
+
+#include "engine.skel.h"
+#include "user/app/privileges.h"
+#include "user/app/version.h"
+#include "user/base/file.h"
+#include "user/base/log.h"
+#include "user/catalog/row.h"
+#include "user/tracer/features.h"
+
+namespace leaktrace::app {
+namespace {
+
+std::uint64_t clock_ns(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::vector<catalog::Row> wanted_rows(const std::vector<model::Kind>& kinds) {
+  std::vector<lt_kind> wanted;
+  for (model::Kind kind : kinds) wanted.push_back(static_cast<lt_kind>(kind));
+  if (wanted.empty()) wanted = {LT_KIND_HEAP, LT_KIND_MMAP};
+  return catalog::select(catalog::memory_rows(), wanted);
+}
+
+tracer::ProbeMode choose_probe_mode(const std::string& asked) {
+  if (asked == "multi") return tracer::ProbeMode::multi;
+  if (asked == "single") return tracer::ProbeMode::single;
+  auto features = tracer::probe_features();
+  bool works = features.uprobe_multi && features.uprobe_multi_return &&
+               features.uprobe_multi_cookie && features.uprobe_multi_pid;
+  return works ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
+}
+
+// A probe of its own is a descriptor or two; the soft limit is often 1024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<UniqueFd> make_timer(double seconds, bool repeat) {
+  UniqueFd fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!fd) return fail(describe_errno("cannot make a timer", errno));
+  itimerspec when{};
+  double whole = std::floor(seconds);
+  when.it_value = {static_cast<time_t>(whole), static_cast<long>((seconds - whole) * 1e9)};
+  if (repeat) when.it_interval = when.it_value;
+  if (::timerfd_settime(fd.get(), 0, &when, nullptr) != 0) {
+    return fail(describe_errno("cannot set a timer", errno));
+  }
+  return fd;
+}
+
+bool take_expiry(const UniqueFd& timer) {
+  std::uint64_t times = 0;
+  return timer && ::read(timer.get(), &times, sizeof(times)) == sizeof(times);
+}
+
+// <sys/pidfd.h> of glibc 2.36 cannot be used from C++: it declares no C linkage.
+UniqueFd open_pid(pid_t pid) {
+  return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : std::string();
+}
+
+}  // namespace
+
+LiveTrace::LiveTrace(LiveTraceConfig config, LiveTraceOutputs outputs, SignalReader signals)
+    : config_(std::move(config)), outputs_(std::move(outputs)), signals_(std::move(signals)) {}
+
+Result<std::unique_ptr<LiveTrace>> LiveTrace::create(LiveTraceConfig config,
+                                                     LiveTraceOutputs outputs) {
+  auto allowed = check_privileges();
+  if (!allowed) return allowed.unexpected();
+  auto signals = SignalReader::create();
+  if (!signals) return signals.unexpected();
+  std::unique_ptr<LiveTrace> trace(
+      new LiveTrace(std::move(config), std::move(outputs), std::move(*signals)));
+  auto opened = trace->open();
+  if (!opened) return opened.unexpected();
+  return trace;
+}
+
+Result<void> LiveTrace::open() {
+  raise_descriptor_limit();
+  tracer::TracerOptions options;
+  options.limits.live = config_.trace.max_live;
+  options.limits.stacks = config_.trace.max_stacks;
+  options.limits.sites = config_.trace.max_sites;
+  options.limits.threads = config_.trace.max_threads;
+  options.limits.min_size = config_.min_size;
+  options.limits.max_size = config_.max_size;
+  options.rows = wanted_rows(config_.kinds);
+  options.mode = choose_probe_mode(config_.trace.probe_mode);
+  options.follow = config_.trace.follow;
+  auto tracer = tracer::Tracer::create(
+      std::move(options),
+      {.on_image = [this](std::uint32_t image, const auto& info) { announce_image(image, info); },
+       .on_module = [this](const tracer::Module& module) { announce_module(module); }});
+  if (!tracer) return tracer.unexpected();
+  tracer_ = std::move(*tracer);
+
+  began_ns_ = clock_ns(CLOCK_MONOTONIC);
+  const auto& maps = tracer_->engine().skeleton()->maps;
+  auto source = collect::LiveSource::create(
+      {.events = bpf_map__fd(maps.events),
+       .call_sites = bpf_map__fd(maps.call_sites),
+       .live_resources = bpf_map__fd(maps.live_resources),
+       .losses = bpf_map__fd(maps.losses),
+       .probe_hits = bpf_map__fd(maps.probe_hits)},
+      {.began_ns = began_ns_,
+       .ranges = {.page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
+                  .max_parts = config_.trace.max_live,
+                  .max_sites = config_.trace.max_sites}},
+      {.resolve = [this](const auto& of, auto address) { return resolve(of, address); },
+       .on_process = [this](const lt_event_process& event) { on_process(event); }},
+      outputs_.sink);
+  if (!source) return source.unexpected();
+  source_ = std::move(*source);
+  emit(model::TraceStart{.unix_ns = static_cast<std::int64_t>(clock_ns(CLOCK_REALTIME)),
+                         .tool_version = kVersion,
+                         .host = host_name(),
+                         .sampling_bytes = 0,
+                         .min_size = config_.min_size,
+                         .max_size = config_.max_size});
+  return {};
+}
+
+Result<void> LiveTrace::watch(int fd) {
+  epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return fail(describe_errno("cannot wait for events", errno));
+  }
+  return {};
+}
+
+Result<void> LiveTrace::start() {
+  epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  for (int fd : {source_->poll_fd(), signals_.fd()}) {
+    if (auto watched = watch(fd); !watched) return watched;
+  }
+  if (auto armed = arm_timers(); !armed) return armed;
+  if (!config_.target.command.empty()) return start_command();
+  for (pid_t pid : config_.target.pids) {
+    UniqueFd fd = open_pid(pid);
+    auto attached = tracer_->attach(pid);
+    if (!attached) return attached;
+    if (!fd) return fail(fmt::format("process {} ended while attaching", pid));
+    if (auto watched = watch(fd.get()); !watched) return watched;
+    pid_fds_[pid] = std::move(fd);
+    log::debug("attached to {}: {} functions that acquire", pid, tracer_->acquire_functions(pid));
+  }
+  return {};
+}
+
+Result<void> LiveTrace::arm_timers() {
+  auto interval = make_timer(config_.trace.interval_seconds, true);
+  if (!interval) return interval.unexpected();
+  interval_timer_ = std::move(*interval);
+  if (auto watched = watch(interval_timer_.get()); !watched) return watched;
+  if (!config_.trace.duration_seconds) return {};
+  auto duration = make_timer(*config_.trace.duration_seconds, false);
+  if (!duration) return duration.unexpected();
+  duration_timer_ = std::move(*duration);
+  return watch(duration_timer_.get());
+}
+
+Result<void> LiveTrace::start_command() {
+  auto launcher = tracer::Launcher::launch(config_.target.command);
+  if (!launcher) return launcher.unexpected();
+  launcher_ = std::move(*launcher);
+  auto attached = tracer_->attach_before_exec(launcher_->pid());
+  if (!attached) return attached;
+  return launcher_->release();
+}
+
+Result<void> LiveTrace::run() {
+  while (!stopping_ && !failure_ && !running_.empty()) {
+    if (auto waited = wait_once(); !waited) return waited;
+  }
+  auto finished = finish();
+  if (failure_) return fail(failure_->what, failure_->advice);
+  return finished;
+}
+
+Result<void> LiveTrace::wait_once() {
+  std::array<epoll_event, 16> events{};
+  int ready = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
+  if (ready < 0 && errno != EINTR) return fail(describe_errno("cannot wait for events", errno));
+  if (auto drained = source_->drain(); !drained && !sink_failure_) sink_failure_ = drained.error();
+  while (auto signal = signals_.next()) on_signal(*signal);
+  reap_lost_targets();
+  if (take_expiry(duration_timer_)) stopping_ = true;
+  if (take_expiry(interval_timer_) && !stopping_ && !running_.empty()) return on_tick();
+  return {};
+}
+
+Result<void> LiveTrace::on_tick() {
+  auto read = source_->snapshot();
+  if (read && config_.walk_each_interval) read = source_->walk_blocks();
+  if (!read) {
+    if (!sink_failure_) log::error("{}", read.error().message());
+    sink_failure_ = read.error();
+  }
+  if (outputs_.on_interval) outputs_.on_interval();
+  return {};
+}
+
+Result<void> LiveTrace::finish() {
+  tracer_->detach_all();
+  auto read = source_->snapshot();
+  if (read) read = source_->walk_blocks();
+  emit(model::TraceEnd{.at_ns = now_ns()});
+  if (!read && sink_failure_) return {};  // told already
+  return read;
+}
+
+void LiveTrace::emit(const model::Record& record) {
+  auto accepted = outputs_.sink.accept(record);
+  if (accepted || sink_failure_) return;
+  sink_failure_ = accepted.error();
+  log::error("{}", accepted.error().message());
+}
+
+std::uint64_t LiveTrace::now_ns() const {
+  return source_->now_ns();
+}
+
+std::optional<int> LiveTrace::wait_for_command() {
+  if (!launcher_) return std::nullopt;
+  while (!command_status_) {
+    epoll_event event{};
+    ::epoll_wait(epoll_.get(), &event, 1, 200);
+    while (auto signal = signals_.next()) on_signal(*signal);
+    on_child();
+    take_expiry(interval_timer_);
+    if (interrupts_ > 1) return 0;  // the user wants leaktrace to end, and the command to go on
+  }
+  if (WIFSIGNALED(*command_status_)) return 128 + WTERMSIG(*command_status_);
+  return WEXITSTATUS(*command_status_);
+}
+
+}  // namespace leaktrace::app

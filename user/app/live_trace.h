@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "user/app/options.h"
+#include "user/app/signals.h"
+#include "user/base/result.h"
+#include "user/collect/live_source.h"
+#include "user/collect/record_sink.h"
+#include "user/symbolize/symbolizer.h"
+#include "user/tracer/launcher.h"
+#include "user/tracer/tracer.h"
+
+namespace leaktrace::app {
+
+struct LiveTraceConfig {
+  Target target;
+  TraceOptions trace;
+  std::uint64_t min_size = 0;
+  std::uint64_t max_size = UINT64_MAX;
+  std::vector<model::Kind> kinds;
+  bool walk_each_interval = false;  ///< single blocks are wanted in each interval's report
+};
+
+/// Where the trace and its findings go.
+struct LiveTraceOutputs {
+  collect::RecordSink& sink;
+  symbolize::Symbolizer& symbolizer;
+  std::function<void()> on_interval;  ///< after each reading but the last
+};
+
+/// One trace of running processes or of a started command, from attaching to detaching: the loop
+/// that waits for the kernel's events, the clock, signals and the end of processes.
+///
+///   Tracer (probes, processes) ─▶ LiveSource (maps, ring) ─▶ RecordSink
+///        ▲────────── fork, exec, exit, code mapped ──┘
+class LiveTrace {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<LiveTrace>> create(LiveTraceConfig config,
+                                                                 LiveTraceOutputs outputs);
+
+  /// Attaches, or starts the command. On an error nothing stays attached.
+  [[nodiscard]] Result<void> start();
+  /// Traces until the targets end, the duration is over or the user says so; then reads counters
+  /// and blocks for the last time and detaches. A program in which nothing could be hooked is an
+  /// error, told when the program has started.
+  [[nodiscard]] Result<void> run();
+  /// After run(): waits for a started command that outlives the trace, passing signals on, and
+  /// returns the status to exit with (128 + signal for a killed one). Nothing for attached targets.
+  [[nodiscard]] std::optional<int> wait_for_command();
+
+ private:
+  LiveTrace(LiveTraceConfig config, LiveTraceOutputs outputs, SignalReader signals);
+
+  [[nodiscard]] Result<void> open();
+  [[nodiscard]] Result<void> start_command();
+  [[nodiscard]] Result<void> watch(int fd);
+  [[nodiscard]] Result<void> arm_timers();
+  [[nodiscard]] Result<void> wait_once();
+  [[nodiscard]] Result<void> on_tick();
+  [[nodiscard]] Result<void> finish();
+  void emit(const model::Record& record);
+
+  void on_process(const lt_event_process& event);
+  void process_ended(pid_t pid, model::ImageId image, std::uint32_t wait_status,
+                     std::uint64_t at_ns);
+  void on_signal(const signalfd_siginfo& signal);
+  void on_child();
+  void continue_starting_command();
+  void check_hooked();
+  void pass_on(const signalfd_siginfo& signal);
+  void reap_lost_targets();
+  model::RawFrame resolve(const lt_event_header& of, std::uint64_t address);
+  void announce_image(std::uint32_t image, const tracer::ProcessInfo& info);
+  void announce_module(const tracer::Module& module);
+  [[nodiscard]] std::uint64_t now_ns() const;
+
+  LiveTraceConfig config_;
+  LiveTraceOutputs outputs_;
+  SignalReader signals_;
+  std::unique_ptr<tracer::Tracer> tracer_;
+  std::unique_ptr<collect::LiveSource> source_;
+  std::optional<tracer::Launcher> launcher_;
+
+  UniqueFd epoll_;
+  UniqueFd interval_timer_;
+  UniqueFd duration_timer_;
+  std::map<pid_t, UniqueFd> pid_fds_;        ///< of attached targets
+  std::map<pid_t, model::ImageId> running_;  ///< traced processes that have not ended
+  std::set<std::uint32_t> started_images_;
+  std::uint64_t began_ns_ = 0;         ///< CLOCK_MONOTONIC
+  std::optional<int> command_status_;  ///< as wait(2) gives it
+  std::optional<Error> failure_;       ///< ends the trace with an error
+  std::optional<Error> sink_failure_;  ///< of the recording, say: told, and the trace goes on
+  int interrupts_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace leaktrace::app

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// What LiveTrace does about processes, code mappings and signals.
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+
+#include "user/app/live_trace.h"
+#include "user/base/log.h"
+#include "user/tracer/procfs.h"
+
+namespace leaktrace::app {
+
+void LiveTrace::announce_image(std::uint32_t image, const tracer::ProcessInfo& info) {
+  running_[info.pid] = {image};
+  emit(model::Process{.image = {image},
+                      .pid = static_cast<std::uint32_t>(info.pid),
+                      .comm = info.comm,
+                      .exe = info.exe,
+                      .cgroup = info.cgroup,
+                      .since_ns = source_ ? now_ns() : 0});
+}
+
+void LiveTrace::announce_module(const tracer::Module& module) {
+  UniqueFd copy(module.fd ? ::fcntl(module.fd.get(), F_DUPFD_CLOEXEC, 0) : -1);
+  outputs_.symbolizer.add_module({.id = {module.id},
+                                  .path = module.path,
+                                  .build_id = module.image.build_id,
+                                  .fd = std::move(copy),
+                                  .root = module.root});
+  emit(model::Module{.id = {module.id}, .path = module.path, .build_id = module.image.build_id});
+}
+
+model::RawFrame LiveTrace::resolve(const lt_event_header& of, std::uint64_t address) {
+  model::RawFrame frame{.address = address, .module = {}, .offset = 0};
+  // A return address may be the first byte after its function, and of the mapping: look up the
+  // call before it.
+  auto location = tracer_->locate(of.image, static_cast<pid_t>(of.tgid), address - 1);
+  if (!location) return frame;
+  frame.module = {location->module->id};
+  frame.offset = location->address + 1;
+  return frame;
+}
+
+void LiveTrace::on_process(const lt_event_process& event) {
+  auto pid = static_cast<pid_t>(event.header.tgid);
+  std::uint64_t at_ns = source_->trace_time(event.header.time_ns);
+  switch (event.header.type) {
+    case LT_EVENT_PROCESS_FORK:
+      tracer_->on_fork(event);
+      break;
+    case LT_EVENT_PROCESS_EXEC:
+      if (!(event.flags & LT_PROCESS_SHARED)) {
+        emit(model::ProcessEnd{.image = {event.other},
+                               .reason = model::EndReason::replaced,
+                               .wait_status = 0,
+                               .at_ns = at_ns});
+        source_->image_ended({event.other}, false);
+      }
+      tracer_->on_exec(event);
+      break;
+    case LT_EVENT_PROCESS_EXIT:
+      if (!(event.flags & LT_PROCESS_SHARED)) {
+        process_ended(pid, {event.header.image}, event.other, at_ns);
+      }
+      break;
+    case LT_EVENT_CODE_MAPPED:
+      if (auto scanned = tracer_->rescan(pid); !scanned) {
+        log::debug("{}", scanned.error().message());
+      }
+      break;
+    case LT_EVENT_ENTRY_REACHED:
+      tracer_->on_entry_reached(pid);
+      check_hooked();
+      break;
+    default:
+      break;
+  }
+}
+
+void LiveTrace::process_ended(pid_t pid, model::ImageId image, std::uint32_t wait_status,
+                              std::uint64_t at_ns) {
+  emit(model::ProcessEnd{.image = image,
+                         .reason = model::EndReason::exited,
+                         .wait_status = wait_status,
+                         .at_ns = at_ns});
+  source_->image_ended(image, true);
+  tracer_->on_exit(pid);
+  running_.erase(pid);
+}
+
+// An exit whose event was lost is seen by the descriptor of the process.
+void LiveTrace::reap_lost_targets() {
+  std::erase_if(pid_fds_, [this](const auto& entry) {
+    pollfd poll{.fd = entry.second.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&poll, 1, 0) <= 0) return false;
+    if (auto drained = source_->drain(); !drained) log::debug("{}", drained.error().message());
+    auto running = running_.find(entry.first);
+    if (running != running_.end()) process_ended(entry.first, running->second, 0, now_ns());
+    return true;
+  });
+}
+
+void LiveTrace::check_hooked() {
+  pid_t pid = launcher_ ? launcher_->pid() : -1;
+  if (pid < 0 || failure_ || tracer_->acquire_functions(pid) > 0) return;
+  failure_ =
+      Error{fmt::format("{} has no allocator that leaktrace knows", config_.target.command.front()),
+            "neither it nor a library of it defines malloc or the like under a name that "
+            "the file still has; it goes on untraced"};
+}
+
+void LiveTrace::on_signal(const signalfd_siginfo& signal) {
+  int number = static_cast<int>(signal.ssi_signo);
+  if (number == SIGCHLD) {
+    on_child();
+    return;
+  }
+  bool ends = number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT;
+  if (launcher_) {
+    if (number == SIGINT && ++interrupts_ > 1) stopping_ = true;
+    pass_on(signal);
+  } else if (ends) {
+    stopping_ = true;
+  }
+}
+
+// The terminal sends its signals to the whole group: the command has those already.
+void LiveTrace::pass_on(const signalfd_siginfo& signal) {
+  if (signal.ssi_code == SI_KERNEL || command_status_) return;
+  ::kill(launcher_->pid(), static_cast<int>(signal.ssi_signo));
+}
+
+void LiveTrace::on_child() {
+  if (!launcher_ || command_status_) return;
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(launcher_->pid()), &info,
+                  WEXITED | WSTOPPED | WNOHANG) == 0 &&
+         info.si_pid != 0) {
+    if (info.si_code == CLD_STOPPED) {
+      continue_starting_command();
+    } else {
+      bool exited = info.si_code == CLD_EXITED;
+      command_status_ = exited ? info.si_status << 8 : info.si_status & 0x7f;
+      if (auto drained = source_->drain(); !drained) log::debug("{}", drained.error().message());
+      auto running = running_.find(launcher_->pid());
+      if (running != running_.end()) {
+        process_ended(launcher_->pid(), running->second,
+                      static_cast<std::uint32_t>(*command_status_), now_ns());
+      }
+      return;
+    }
+    info = {};
+  }
+}
+
+// Stopped at exec or after a mapping of code: hook what is new before any of it runs. Another
+// stop (the user's Ctrl-Z) is none of our business.
+void LiveTrace::continue_starting_command() {
+  pid_t pid = launcher_->pid();
+  if (auto drained = source_->drain(); !drained) log::debug("{}", drained.error().message());
+  if (!tracer_->is_starting(pid)) return;
+  auto hooked = tracer::check_traceable(pid);
+  if (hooked) hooked = tracer_->rescan(pid);
+  if (!hooked) {
+    failure_ = hooked.error();
+    ::kill(pid, SIGKILL);  // it has not run an instruction of its own
+  }
+  ::kill(pid, SIGCONT);
+}
+
+}  // namespace leaktrace::app

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/options.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string_view>
+
+#include "user/app/version.h"
+#include "user/base/log.h"
+#include "user/output/format.h"
+
+namespace leaktrace::app {
+namespace {
+
+constexpr int kUsageStatus = 2;
+
+/// What CLI11 fills in; the commands are cut from it afterwards.
+struct Line {
+  Target target;
+  TraceOptions trace;
+  ReportOptionsLine report;
+  std::string recording;
+  std::string sample_bytes = "exact";
+  std::vector<std::string> kinds;
+  bool json = false;
+  bool verbose = false;
+};
+
+// Seconds, with an optional unit: 90, 1.5, 500ms, 10s, 5m, 2h, 1d.
+std::string parse_seconds(std::string& text) {
+  static const std::map<std::string, double> kUnits = {{"ms", 0.001}, {"", 1},     {"s", 1},
+                                                       {"m", 60},     {"h", 3600}, {"d", 86400}};
+  std::size_t used = 0;
+  double number = 0;
+  try {
+    number = std::stod(text, &used);
+  } catch (const std::exception&) {
+    return fmt::format("'{}' is not a time: write for example 500ms, 10s, 5m or 2h", text);
+  }
+  auto unit = kUnits.find(text.substr(used));
+  if (unit == kUnits.end() || !std::isfinite(number) || number < 0 || number > 1e9) {
+    return fmt::format("'{}' is not a time: write for example 500ms, 10s, 5m or 2h", text);
+  }
+  text = fmt::format("{}", number * unit->second);
+  return {};
+}
+
+std::string parse_positive_seconds(std::string& text) {
+  std::string wrong = parse_seconds(text);
+  if (wrong.empty() && std::stod(text) < 0.001) return "a time above zero is wanted";
+  return wrong;
+}
+
+std::string check_format(std::string& name) {
+  auto format = output::find_format(name);
+  return format ? std::string() : format.error().message();
+}
+
+std::string format_help() {
+  std::string help = "Output format:";
+  for (const output::Format& format : output::formats()) {
+    help += fmt::format(" {} ({});", format.name, format.summary);
+  }
+  help.pop_back();
+  return help;
+}
+
+std::string check_sampling(std::string& value) {
+  if (value == "exact") return {};
+  return "only 'exact' is known: every block is counted";
+}
+
+// A kind's name, or a prefix that names a family ("pg" for pg.cursor and the others).
+std::string check_kind(std::string& name) {
+  if (model::kind_from_name(name)) return {};
+  return fmt::format("'{}' is no kind of resource: heap and mmap are", name);
+}
+
+void add_report_options(CLI::App& command, Line& line) {
+  auto* group = command.add_option_group("Report");
+  group->add_option("--format", line.report.format, format_help())
+      ->transform(CLI::Validator(check_format, "FORMAT"));
+  group->add_option("-o,--output", line.report.output,
+                    "Write the last report to this file, whole or not at all");
+  group->add_option("--top", line.report.top,
+                    "Show only the first N call sites (text: 10 unless told, others: all)");
+  group->add_option("--older", line.report.older_seconds, "Count only blocks at least this old")
+      ->transform(CLI::Validator(parse_seconds, "TIME"));
+  group->add_flag("--show-blocks", line.report.show_blocks, "List the single blocks of each site");
+}
+
+void add_selection_options(CLI::App& command, Line& line) {
+  auto* group = command.add_option_group("Selection");
+  group->add_option("--kinds", line.kinds, "Kinds of resources: heap,mmap (all unless told)")
+      ->delimiter(',')
+      ->transform(CLI::Validator(check_kind, "KIND"));
+  group
+      ->add_option("--min-size", line.report.min_size, "Only blocks of at least this size (4K, 1M)")
+      ->transform(CLI::AsSizeValue(false));
+  group->add_option("--max-size", line.report.max_size, "Only blocks of at most this size")
+      ->transform(CLI::AsSizeValue(false));
+}
+
+void add_trace_options(CLI::App& command, Line& line) {
+  auto* group = command.add_option_group("Trace");
+  group
+      ->add_option("--interval", line.trace.interval_seconds,
+                   "Time between two readings of the counters (1s)")
+      ->transform(CLI::Validator(parse_positive_seconds, "TIME"));
+  group
+      ->add_option("--duration", line.trace.duration_seconds,
+                   "End tracing after this time; the target goes on")
+      ->transform(CLI::Validator(parse_positive_seconds, "TIME"));
+  group->add_flag("--follow", line.trace.follow,
+                  "Trace the children too. The probes are then in every process that maps the same "
+                  "files, at the price of a trap a call for each");
+  group->add_option("--sample-bytes", line.sample_bytes, "Sampling: exact counts every block")
+      ->transform(CLI::Validator(check_sampling, "exact"));
+  group
+      ->add_option("--probe-mode", line.trace.probe_mode,
+                   "How probes are attached: auto, multi (one call a file) or single")
+      ->check(CLI::IsMember({"auto", "multi", "single"}));
+  group->add_flag("-q,--quiet", line.trace.quiet, "No report each interval, only the last");
+
+  auto* limits = command.add_option_group("Limits (at a limit it is counted, and said)");
+  auto at_least_one = CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 31U);
+  limits->add_option("--max-live", line.trace.max_live, "Blocks held at once (4194304)")
+      ->check(at_least_one);
+  limits->add_option("--max-stacks", line.trace.max_stacks, "Distinct call stacks (65536)")
+      ->check(at_least_one);
+  limits->add_option("--max-sites", line.trace.max_sites, "Call sites (65536)")
+      ->check(at_least_one);
+  limits->add_option("--max-threads", line.trace.max_threads, "Threads at once (65536)")
+      ->check(at_least_one);
+}
+
+void add_pids(CLI::App& command, Line& line) {
+  command
+      .add_option("-p,--pid", line.target.pids, "Process to attach to; several: -p 1 -p 2 or 1,2")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+}
+
+std::vector<model::Kind> kinds_of(const Line& line) {
+  std::vector<model::Kind> kinds;
+  for (const std::string& name : line.kinds) kinds.push_back(*model::kind_from_name(name));
+  return kinds;
+}
+
+/// The commands, and which of them was named.
+class CommandLine {
+ public:
+  CommandLine() {
+    app_.set_version_flag("--version", std::string("leaktrace ") + kVersion);
+    app_.set_help_all_flag("--help-all", "Help of all commands");
+    app_.add_flag("-v,--verbose", line_.verbose, "Say what is done, the kernel's words included");
+    app_.fallthrough();
+    add_pids(app_, line_);
+    add_trace(*run_);
+    run_->add_option("command", line_.target.command, "The program and its arguments, after --")
+        ->required();
+    add_trace(*attach_);
+    add_pids(*attach_, line_);
+    attach_->get_option("--pid")->required();
+    add_record();
+    add_report();
+    doctor_->add_flag("--json", line_.json, "As JSON");
+    app_.require_subcommand(0, 1);
+    app_.footer(
+        "Examples:\n"
+        "  leaktrace -p 1234                              watch a running process\n"
+        "  leaktrace attach -p 1234 --duration 60 --format svg -o flame.svg\n"
+        "  leaktrace run -- ./server --port 8080          from the first call on\n"
+        "  leaktrace record -p 1234 --duration 10m -o night.ltr\n"
+        "  leaktrace report night.ltr --format json\n"
+        "Exit status: 0 done, 1 could not run, 2 wrong usage; run passes the command's own "
+        "status on.");
+  }
+
+  ParsedLine parse(int argc, const char* const* argv) {
+    try {
+      app_.parse(argc, argv);
+      check();
+    } catch (const CLI::ParseError& error) {
+      int status = app_.exit(error);
+      return {std::nullopt, status == 0 ? 0 : kUsageStatus};
+    }
+    if (line_.verbose) log::set_level(log::Level::debug);
+    return {build(), 0};
+  }
+
+ private:
+  void add_trace(CLI::App& command) {
+    add_report_options(command, line_);
+    add_selection_options(command, line_);
+    add_trace_options(command, line_);
+  }
+
+  void add_record() {
+    record_->add_option("-o,--output", line_.recording, "The recording to write")->required();
+    add_pids(*record_, line_);
+    record_->add_option("command", line_.target.command, "A program to start, after --");
+    add_selection_options(*record_, line_);
+    add_trace_options(*record_, line_);
+  }
+
+  void add_report() {
+    report_->add_option("file", line_.recording, "The recording to read")->required();
+    add_report_options(*report_, line_);
+    add_selection_options(*report_, line_);
+  }
+
+  // What CLI11 cannot say of a single option.
+  void check() {
+    if (line_.report.min_size > line_.report.max_size) {
+      throw CLI::ValidationError("--min-size", "is above --max-size: no block fits");
+    }
+    if (record_->parsed() && line_.target.pids.empty() == line_.target.command.empty()) {
+      throw CLI::ValidationError("record", "wants either -p PID or -- COMMAND");
+    }
+    if (app_.get_subcommands().empty() && line_.target.pids.empty()) {
+      throw CLI::CallForHelp();
+    }
+  }
+
+  Command build() {
+    line_.report.kinds = kinds_of(line_);
+    if (record_->parsed()) {
+      return RecordCommand{line_.target,          line_.trace,        line_.report.min_size,
+                           line_.report.max_size, line_.report.kinds, line_.recording};
+    }
+    if (report_->parsed()) return ReportCommand{line_.recording, line_.report};
+    if (doctor_->parsed()) return DoctorCommand{line_.json};
+    return TraceCommand{line_.target, line_.trace, line_.report};
+  }
+
+  Line line_;
+  CLI::App app_{"Finds what a running program acquires and never gives back.", "leaktrace"};
+  CLI::App* run_ = app_.add_subcommand("run", "Start a command and trace it from its first call");
+  CLI::App* attach_ = app_.add_subcommand("attach", "Trace running processes");
+  CLI::App* record_ = app_.add_subcommand("record", "Trace into a recording");
+  CLI::App* report_ = app_.add_subcommand("report", "Report from a recording");
+  CLI::App* doctor_ = app_.add_subcommand("doctor", "What this kernel, machine and user can do");
+};
+
+}  // namespace
+
+ParsedLine parse_command_line(int argc, const char* const* argv) {
+  return CommandLine().parse(argc, argv);
+}
+
+}  // namespace leaktrace::app

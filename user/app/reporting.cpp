@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/reporting.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "user/base/log.h"
+
+namespace leaktrace::app {
+namespace {
+
+constexpr std::size_t kTopOfText = 10;
+
+}  // namespace
+
+analyze::Namer make_namer(symbolize::Symbolizer& symbolizer) {
+  return [&symbolizer](const model::Trace& trace, const model::RawFrame& frame) {
+    if (const auto* names = trace.names(frame.module, frame.offset)) return *names;
+    if (frame.module.value == 0) return std::vector<model::SourceFrame>(1);
+    return symbolizer.look_up(frame.module, frame.offset - 1);
+  };
+}
+
+Reporter::Reporter(const ReportOptionsLine& options, int terminal,
+                   symbolize::Symbolizer& symbolizer)
+    : options_(options), terminal_(terminal), namer_(make_namer(symbolizer)) {}
+
+Result<Reporter> Reporter::create(const ReportOptionsLine& options, int terminal,
+                                  symbolize::Symbolizer& symbolizer) {
+  Reporter reporter(options, terminal, symbolizer);
+  auto format = output::find_format(options.format);
+  if (!format) return format.unexpected();
+  reporter.format_ = *format;
+  if (!options.output.empty() && options.output != "-") {
+    auto file = AtomicFile::create(options.output);
+    if (!file) return file.unexpected();
+    reporter.file_ = std::move(*file);
+  }
+  return reporter;
+}
+
+Result<analyze::Report> Reporter::build(const model::Trace& trace) const {
+  analyze::ReportOptions options;
+  options.top = options_.top;
+  if (!options.top && options_.format == "text") options.top = kTopOfText;
+  options.older_seconds = options_.older_seconds;
+  options.kinds = options_.kinds;
+  options.show_blocks = options_.show_blocks;
+  // A live trace has these sizes only; a recording may hold more.
+  if (options_.min_size > trace.start().min_size) options.min_size = options_.min_size;
+  if (options_.max_size < trace.start().max_size) options.max_size = options_.max_size;
+  return analyze::build_report(trace, options, namer_);
+}
+
+void Reporter::print_interval(const model::Trace& trace) {
+  if (file_ || options_.format != "text") return;
+  auto report = build(trace);
+  if (!report) {
+    log::debug("{}", report.error().message());
+    return;
+  }
+  if (auto written = write_all(terminal_, format_->write(*report)); !written) {
+    log::debug("{}", written.error().message());
+  }
+}
+
+Result<void> Reporter::write_final(const model::Trace& trace, bool cut_off) {
+  auto report = build(trace);
+  if (!report) return report.unexpected();
+  report->final = true;
+  report->cut_off = cut_off;
+  std::string text = format_->write(*report);
+  int fd = options_.output == "-" ? 1 : terminal_;
+  return file_ ? file_->commit(text) : write_all(fd, text);
+}
+
+}  // namespace leaktrace::app

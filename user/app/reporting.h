@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a trace to what the user sees of it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "user/analyze/report.h"
+#include "user/app/options.h"
+#include "user/base/file.h"
+#include "user/base/result.h"
+#include "user/model/trace.h"
+#include "user/output/format.h"
+#include "user/symbolize/symbolizer.h"
+
+namespace leaktrace::app {
+
+/// Names frames from what the recording holds, else from the files.
+[[nodiscard]] analyze::Namer make_namer(symbolize::Symbolizer& symbolizer);
+
+/// Prints reports of one trace as the options say.
+class Reporter {
+ public:
+  /// Opens the output file, so that one that cannot be written is known before tracing starts.
+  /// `terminal`: the descriptor to print to without a file.
+  [[nodiscard]] static Result<Reporter> create(const ReportOptionsLine& options, int terminal,
+                                               symbolize::Symbolizer& symbolizer);
+
+  /// The trace as it stands, for a person who waits: text on the terminal only.
+  void print_interval(const model::Trace& trace);
+  /// The last word on a trace. `cut_off`: of a recording without its end.
+  [[nodiscard]] Result<void> write_final(const model::Trace& trace, bool cut_off);
+
+ private:
+  Reporter(const ReportOptionsLine& options, int terminal, symbolize::Symbolizer& symbolizer);
+  [[nodiscard]] Result<analyze::Report> build(const model::Trace& trace) const;
+
+  ReportOptionsLine options_;
+  int terminal_;
+  const output::Format* format_ = nullptr;
+  analyze::Namer namer_;
+  std::optional<AtomicFile> file_;
+};
+
+}  // namespace leaktrace::app

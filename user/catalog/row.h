@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What to hook, as data: one row a function.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "leaktrace/abi.h"
+
+namespace leaktrace::catalog {
+
+/// When an object that defines a row's symbol is hooked.
+enum class Applies {
+  always,
+  /// Only where the object does not get its memory through malloc: libstdc++'s operator new calls
+  /// malloc, where the block is counted already, and a second probe would cost without telling
+  /// more.
+  unless_object_imports_malloc,
+};
+
+/// One hooked function.
+struct Row {
+  std::string symbol;
+  Applies applies = Applies::always;
+  lt_row abi{};
+
+  [[nodiscard]] bool is_acquire() const { return abi.operation == LT_OP_ACQUIRE; }
+  /// A return probe is needed to learn the handle or whether the call succeeded.
+  [[nodiscard]] bool needs_return() const {
+    return abi.operation != LT_OP_RELEASE || abi.success != LT_SUCCESS_ALWAYS;
+  }
+};
+
+/// The C and C++ allocation functions, by the names that glibc gives them. They apply to every
+/// object that defines the names, so to libraries that take malloc's place as well.
+[[nodiscard]] std::span<const Row> memory_rows();
+
+/// The rows of the wanted kinds, in the order of their indices on the BPF side.
+[[nodiscard]] std::vector<Row> select(std::span<const Row> rows, std::span<const lt_kind> kinds);
+
+}  // namespace leaktrace::catalog

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/tracer/elf_image.h"
+
+#include <elfutils/libdwelf.h>
+#include <fmt/core.h>
+#include <gelf.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+namespace leaktrace::tracer {
+namespace {
+
+using ElfHandle = std::unique_ptr<Elf, decltype([](Elf* elf) { elf_end(elf); })>;
+
+std::string read_build_id(Elf* elf) {
+  const void* bits = nullptr;
+  ssize_t size = dwelf_elf_gnu_build_id(elf, &bits);
+  std::string hex;
+  for (ssize_t i = 0; i < size; ++i) {
+    hex += fmt::format("{:02x}", static_cast<const unsigned char*>(bits)[i]);
+  }
+  return hex;
+}
+
+std::vector<ElfImage::Segment> read_segments(Elf* elf) {
+  std::vector<ElfImage::Segment> segments;
+  std::size_t count = 0;
+  if (elf_getphdrnum(elf, &count) != 0) return segments;
+  for (std::size_t i = 0; i < count; ++i) {
+    GElf_Phdr header;
+    if (!gelf_getphdr(elf, static_cast<int>(i), &header) || header.p_type != PT_LOAD) continue;
+    segments.push_back({header.p_offset, header.p_vaddr, header.p_filesz});
+  }
+  return segments;
+}
+
+std::optional<std::uint64_t> file_offset_of(const std::vector<ElfImage::Segment>& segments,
+                                            std::uint64_t address) {
+  for (const auto& segment : segments) {
+    if (address >= segment.address && address - segment.address < segment.file_size) {
+      return address - segment.address + segment.file_offset;
+    }
+  }
+  return std::nullopt;
+}
+
+/// Walks one symbol table and collects from it.
+class SymbolReader {
+ public:
+  SymbolReader(ElfImage& image, std::span<const std::string> wanted)
+      : image_(image), wanted_(wanted.begin(), wanted.end()) {}
+
+  void read(Elf* elf, Elf_Scn* section, const GElf_Shdr& header) {
+    Elf_Data* data = elf_getdata(section, nullptr);
+    if (!data || header.sh_entsize == 0) return;
+    std::size_t count = header.sh_size / header.sh_entsize;
+    for (std::size_t i = 0; i < count; ++i) {
+      GElf_Sym symbol;
+      if (!gelf_getsym(data, static_cast<int>(i), &symbol)) return;
+      const char* name = elf_strptr(elf, header.sh_link, symbol.st_name);
+      if (name) take(name, symbol);
+    }
+  }
+
+ private:
+  void take(std::string_view name, const GElf_Sym& symbol) {
+    if (symbol.st_shndx == SHN_UNDEF) {
+      if (name == "malloc") image_.imports_malloc = true;
+      return;
+    }
+    if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC) return;
+    auto found = wanted_.find(std::string(name));
+    if (found == wanted_.end()) return;
+    auto offset = file_offset_of(image_.segments, symbol.st_value);
+    if (offset && seen_.emplace(*found, *offset).second) {
+      image_.functions.push_back({*found, *offset});
+    }
+  }
+
+  ElfImage& image_;
+  std::unordered_set<std::string> wanted_;
+  std::set<std::pair<std::string, std::uint64_t>> seen_;
+};
+
+void read_symbols(Elf* elf, ElfImage& image, std::span<const std::string> wanted) {
+  SymbolReader reader(image, wanted);
+  for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
+    GElf_Shdr header;
+    if (!gelf_getshdr(section, &header)) continue;
+    if (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB) {
+      reader.read(elf, section, header);
+    }
+  }
+}
+
+}  // namespace
+
+Result<ElfImage> ElfImage::read(int fd, std::span<const std::string> wanted) {
+  elf_version(EV_CURRENT);
+  ElfHandle elf(elf_begin(fd, ELF_C_READ_MMAP, nullptr));
+  GElf_Ehdr header;
+  if (!elf || elf_kind(elf.get()) != ELF_K_ELF || !gelf_getehdr(elf.get(), &header)) {
+    return fail("not an ELF file");
+  }
+  if (header.e_ident[EI_CLASS] != ELFCLASS64) return fail("not a 64-bit ELF file");
+  ElfImage image;
+  image.build_id = read_build_id(elf.get());
+  image.segments = read_segments(elf.get());
+  image.entry_offset = file_offset_of(image.segments, header.e_entry).value_or(0);
+  read_symbols(elf.get(), image, wanted);
+  return image;
+}
+
+std::optional<std::uint64_t> ElfImage::address_of(std::uint64_t file_offset) const {
+  for (const Segment& segment : segments) {
+    if (file_offset >= segment.file_offset &&
+        file_offset - segment.file_offset < segment.file_size) {
+      return file_offset - segment.file_offset + segment.address;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace leaktrace::tracer

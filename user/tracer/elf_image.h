@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "user/base/result.h"
+
+namespace leaktrace::tracer {
+
+/// A function that the file defines, by its place in the file (what a uprobe is given).
+struct FunctionSymbol {
+  std::string name;
+  std::uint64_t file_offset = 0;
+};
+
+/// What tracing needs to know of an ELF file; read once, the file is not kept open.
+struct ElfImage {
+  struct Segment {
+    std::uint64_t file_offset = 0;
+    std::uint64_t address = 0;
+    std::uint64_t file_size = 0;
+  };
+
+  std::string build_id;            ///< lower-case hex, empty when there is none
+  std::uint64_t entry_offset = 0;  ///< of the entry point, in the file
+  bool imports_malloc = false;
+  std::vector<Segment> segments;          ///< PT_LOAD
+  std::vector<FunctionSymbol> functions;  ///< those of the wanted names that the file defines
+
+  /// Reads the file. `wanted`: the function names to look for, in .dynsym and .symtab. A symbol
+  /// that is chosen at run time (IFUNC) is no function that can be probed and is left out.
+  [[nodiscard]] static Result<ElfImage> read(int fd, std::span<const std::string> wanted);
+
+  /// An offset in the file as an address in the ELF's own numbering (p_vaddr); nothing when no
+  /// segment holds it.
+  [[nodiscard]] std::optional<std::uint64_t> address_of(std::uint64_t file_offset) const;
+};
+
+}  // namespace leaktrace::tracer

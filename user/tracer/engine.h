@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "leaktrace/abi.h"
+#include "user/base/result.h"
+#include "user/catalog/row.h"
+
+struct bpf_link;
+struct bpf_program;
+struct engine_bpf;
+
+namespace leaktrace::tracer {
+
+struct LinkDeleter {
+  void operator()(bpf_link* link) const;
+};
+/// Owns an attached probe; detaches it.
+using Link = std::unique_ptr<bpf_link, LinkDeleter>;
+
+/// How probes on functions are attached.
+enum class ProbeMode {
+  single,  ///< one perf event a probe: every kernel
+  multi,   ///< one link for all functions of a file: since 6.6
+};
+
+/// Bounds of the kernel-side tables, in entries, and what is traced.
+struct EngineLimits {
+  std::uint64_t live = 4U << 20;
+  std::uint64_t stacks = 65536;
+  std::uint64_t sites = 65536;
+  std::uint64_t threads = 65536;
+  std::uint32_t ring_bytes = 4U << 20;
+  std::uint64_t min_size = 0;
+  std::uint64_t max_size = UINT64_MAX;
+};
+
+/// The programs that run on entry and return of hooked functions.
+enum class EngineProgram {
+  acquire_enter,
+  acquire_exit,
+  release_enter,
+  release_exit,
+  replace_enter,
+  replace_exit,
+  code_mapped,
+  entry_reached,
+};
+
+/// Functions of one file to put one program on.
+struct ProbeTargets {
+  std::vector<unsigned long> offsets;  ///< in the file
+  std::vector<std::uint64_t> cookies;  ///< row indices, one an offset
+};
+
+/// The loaded BPF object: programs and maps. Nothing is attached to a function until asked.
+class Engine {
+ public:
+  /// Loads the programs, fills in the catalog and follows fork, exec and exit of traced processes.
+  static Result<Engine> load(const EngineLimits& limits, const std::vector<catalog::Row>& rows,
+                             ProbeMode mode);
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+  ~Engine();
+
+  /// Puts a program on functions of the open file `fd`. `pid`: only in that process; -1: in all.
+  /// The error is ESRCH's when the process is gone.
+  [[nodiscard]] Result<std::vector<Link>> attach(EngineProgram program, pid_t pid, int fd,
+                                                 const ProbeTargets& targets);
+
+  /// Stops starting programs at every mapping of code, while the link lives.
+  [[nodiscard]] Result<Link> attach_mapping_stops();
+
+  [[nodiscard]] Result<void> set_process(pid_t pid, lt_process process);
+  void remove_process(pid_t pid);
+  /// Nothing when the process is not, or no longer, in the table.
+  [[nodiscard]] std::optional<lt_process> process(pid_t pid) const;
+
+  [[nodiscard]] ProbeMode mode() const { return mode_; }
+  [[nodiscard]] const engine_bpf* skeleton() const { return skeleton_.get(); }
+
+ private:
+  struct SkeletonDeleter {
+    void operator()(engine_bpf* skeleton) const;
+  };
+  using Skeleton = std::unique_ptr<engine_bpf, SkeletonDeleter>;
+
+  Engine(Skeleton skeleton, ProbeMode mode) : skeleton_(std::move(skeleton)), mode_(mode) {}
+  [[nodiscard]] Result<void> follow_processes();
+  [[nodiscard]] bpf_program* program(EngineProgram which) const;
+  [[nodiscard]] Result<std::vector<Link>> attach_single(bpf_program* program, bool on_return,
+                                                        pid_t pid, const char* path,
+                                                        const ProbeTargets& targets);
+  [[nodiscard]] Result<std::vector<Link>> attach_multi(bpf_program* program, bool on_return,
+                                                       pid_t pid, const char* path,
+                                                       const ProbeTargets& targets);
+
+  Skeleton skeleton_;
+  ProbeMode mode_ = ProbeMode::single;
+  std::vector<Link> process_links_;
+};
+
+}  // namespace leaktrace::tracer

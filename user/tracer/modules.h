@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "user/base/unique_fd.h"
+#include "user/tracer/elf_image.h"
+#include "user/tracer/procfs.h"
+
+namespace leaktrace::tracer {
+
+/// A mapped file. The descriptor is held from first sight, so that it can be probed and symbolized
+/// after it was deleted or replaced, and after the process has exited.
+struct Module {
+  std::uint32_t id = 0;  ///< from 1
+  std::string path;      ///< as the process sees it
+  std::string root;      ///< "/proc/PID/root" of the process that it was first seen in
+  UniqueFd fd;
+  ElfImage image;  ///< empty when the file could not be read as ELF
+};
+
+/// All files that code of the traced processes was mapped from, each read once, whichever and
+/// however many processes map it.
+class ModuleTable {
+ public:
+  /// `wanted`: the function names that ElfImage looks for.
+  explicit ModuleTable(std::vector<std::string> wanted) : wanted_(std::move(wanted)) {}
+
+  /// The module of a mapping of a file, opened and read when it is new. Never null; lives as long
+  /// as the table.
+  const Module* find_or_open(pid_t pid, const Mapping& mapping);
+
+  [[nodiscard]] const std::vector<std::unique_ptr<Module>>& all() const { return modules_; }
+
+ private:
+  std::vector<std::string> wanted_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, const Module*> by_inode_;  ///< device, inode
+  std::vector<std::unique_ptr<Module>> modules_;
+};
+
+}  // namespace leaktrace::tracer

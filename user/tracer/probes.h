@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "user/base/result.h"
+#include "user/catalog/row.h"
+#include "user/tracer/engine.h"
+#include "user/tracer/modules.h"
+
+namespace leaktrace::tracer {
+
+/// Names of functions that leaktrace hooks for its own needs.
+inline constexpr const char* kLoaderHook = "_dl_debug_state";
+
+/// The probes on one file, for one process or for all.
+///
+/// They are attached with releases first and acquires last, and detached the other way round: a
+/// block whose acquire was seen never has its release missed for want of a probe.
+class FileProbes {
+ public:
+  /// Attaches every row that the file defines. A file that defines none has no probes; that is no
+  /// error. `pid` -1: all processes.
+  [[nodiscard]] static Result<FileProbes> attach(Engine& engine,
+                                                 const std::vector<catalog::Row>& rows,
+                                                 const Module& module, pid_t pid);
+
+  FileProbes() = default;
+  FileProbes(FileProbes&&) = default;
+  FileProbes& operator=(FileProbes&& other) noexcept;
+  ~FileProbes() { detach(); }
+
+  /// How many functions that acquire are hooked.
+  [[nodiscard]] std::size_t acquire_functions() const { return acquire_functions_; }
+  void detach();
+
+ private:
+  std::vector<Link> links_;  ///< in the order of attaching
+  std::size_t acquire_functions_ = 0;
+};
+
+}  // namespace leaktrace::tracer

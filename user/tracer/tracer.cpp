@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/tracer/tracer.h"
+
+#include <fmt/core.h>
+#include <signal.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "user/base/log.h"
+
+namespace leaktrace::tracer {
+namespace {
+
+std::vector<std::string> wanted_symbols(const std::vector<catalog::Row>& rows) {
+  std::vector<std::string> names{kLoaderHook};
+  for (const catalog::Row& row : rows) names.push_back(row.symbol);
+  return names;
+}
+
+bool is_gone(pid_t pid) {
+  return ::kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+}  // namespace
+
+Tracer::Tracer(Engine engine, TracerOptions options, TracerListener listener)
+    : engine_(std::move(engine)),
+      options_(std::move(options)),
+      listener_(std::move(listener)),
+      modules_(wanted_symbols(options_.rows)) {}
+
+Result<std::unique_ptr<Tracer>> Tracer::create(TracerOptions options, TracerListener listener) {
+  auto engine = Engine::load(options.limits, options.rows, options.mode);
+  if (!engine) return engine.unexpected();
+  return std::unique_ptr<Tracer>(
+      new Tracer(std::move(*engine), std::move(options), std::move(listener)));
+}
+
+Result<void> Tracer::add_process(pid_t pid, std::uint32_t flags) {
+  if (options_.follow) flags |= LT_PROCESS_FOLLOW;
+  std::uint32_t image = ++last_image_;
+  auto added = engine_.set_process(pid, {image, flags});
+  if (!added) return added;
+  processes_[pid].image = image;
+  images_[image];
+  listener_.on_image(image, read_process_info(pid));
+  return {};
+}
+
+Result<void> Tracer::attach(pid_t pid) {
+  auto traceable = check_traceable(pid);
+  if (!traceable) return traceable;
+  if (processes_.contains(pid)) return {};
+  auto result = add_process(pid, 0);
+  if (result) result = rescan(pid);
+  if (result && acquire_functions(pid) == 0) {
+    result = is_gone(pid)
+                 ? fail(fmt::format("process {} ended while attaching", pid))
+                 : fail(fmt::format("process {} ({}) has no allocator that leaktrace knows", pid,
+                                    read_process_info(pid).comm),
+                        "neither it nor a library of it defines malloc or the like under a name "
+                        "that the file still has");
+  }
+  if (!result) {
+    engine_.remove_process(pid);
+    processes_.erase(pid);
+  }
+  return result;
+}
+
+Result<void> Tracer::attach_before_exec(pid_t pid) {
+  return add_process(pid, LT_PROCESS_STOP_AT_EXEC);
+}
+
+Result<void> Tracer::rescan(pid_t pid) {
+  auto found = processes_.find(pid);
+  if (found == processes_.end()) return {};
+  auto maps = read_maps(pid);
+  if (!maps) {
+    return is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
+                        : Result<void>(maps.unexpected());
+  }
+  AddressSpace& space = images_[found->second.image];
+  for (const Mapping& mapping : *maps) {
+    if (!mapping.executable || !mapping.is_file()) continue;
+    const Module* module = modules_.find_or_open(pid, mapping);
+    announce(*module);
+    space.add(mapping, module);
+    auto looked = look_at(pid, found->second, *module);
+    if (!looked) return looked;
+  }
+  return {};
+}
+
+Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& module) {
+  if (!process.looked_at.insert(module.id).second) return {};
+  auto& owner = options_.follow ? shared_probes_ : process.probes;
+  if (!owner.contains(module.id)) {
+    auto probes = FileProbes::attach(engine_, options_.rows, module, options_.follow ? -1 : pid);
+    if (!probes) {
+      return is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
+                          : Result<void>(probes.unexpected());
+    }
+    owner[module.id] = std::move(*probes);
+  }
+  for (const FunctionSymbol& function : module.image.functions) {
+    if (function.name != kLoaderHook || !process.loader_hook.empty()) continue;
+    auto links = engine_.attach(EngineProgram::code_mapped, pid, module.fd.get(),
+                                {{function.file_offset}, {0}});
+    if (links) process.loader_hook = std::move(*links);
+  }
+  return {};
+}
+
+bool Tracer::is_starting(pid_t pid) const {
+  auto process = engine_.process(pid);
+  return process && (process->flags & LT_PROCESS_STARTING);
+}
+
+void Tracer::announce(const Module& module) {
+  if (announced_.insert(module.id).second) listener_.on_module(module);
+}
+
+void Tracer::on_fork(const lt_event_process& event) {
+  auto parent = processes_.find(static_cast<pid_t>(event.other));
+  auto pid = static_cast<pid_t>(event.header.tgid);
+  TracedProcess& child = processes_[pid];
+  child.image = event.header.image;
+  if (event.flags & LT_PROCESS_SHARED) return;
+  if (parent != processes_.end()) {
+    images_[child.image] = images_[parent->second.image];
+    child.looked_at = parent->second.looked_at;
+  }
+  listener_.on_image(child.image, read_process_info(pid));
+}
+
+void Tracer::on_exec(const lt_event_process& event) {
+  auto pid = static_cast<pid_t>(event.header.tgid);
+  TracedProcess fresh;
+  fresh.image = event.header.image;
+  images_[fresh.image];
+  processes_[pid] = std::move(fresh);
+  listener_.on_image(event.header.image, read_process_info(pid));
+  auto scanned = is_starting(pid) ? hook_start(pid, processes_[pid]) : rescan(pid);
+  if (!scanned && !is_gone(pid)) log::warning("after exec: {}", scanned.error().message());
+}
+
+Result<void> Tracer::hook_start(pid_t pid, TracedProcess& process) {
+  auto stops = engine_.attach_mapping_stops();
+  if (!stops) return stops.unexpected();
+  process.mapping_stops = std::move(*stops);
+  auto scanned = rescan(pid);
+  if (!scanned) return scanned;
+
+  std::string exe = read_process_info(pid).exe;
+  for (const auto& module : modules_.all()) {
+    if (module->path != exe || !process.looked_at.contains(module->id)) continue;
+    auto links = engine_.attach(EngineProgram::entry_reached, pid, module->fd.get(),
+                                {{module->image.entry_offset}, {0}});
+    if (!links) return links.unexpected();
+    process.entry_hook = std::move(*links);
+  }
+  return {};
+}
+
+void Tracer::on_entry_reached(pid_t pid) {
+  auto process = processes_.find(pid);
+  if (process == processes_.end()) return;
+  process->second.mapping_stops.reset();
+  process->second.entry_hook.clear();
+}
+
+void Tracer::on_exit(pid_t pid) {
+  processes_.erase(pid);
+}
+
+std::optional<Location> Tracer::locate(std::uint32_t image, pid_t pid, std::uint64_t address) {
+  auto space = images_.find(image);
+  if (space == images_.end()) return std::nullopt;
+  auto location = space->second.locate(address);
+  if (location) return location;
+  auto process = processes_.find(pid);
+  if (process == processes_.end() || process->second.image != image) return std::nullopt;
+  if (!rescan(pid)) return std::nullopt;
+  return space->second.locate(address);
+}
+
+std::size_t Tracer::acquire_functions(pid_t pid) const {
+  auto process = processes_.find(pid);
+  if (process == processes_.end()) return 0;
+  std::size_t functions = 0;
+  for (std::uint32_t module : process->second.looked_at) {
+    const auto& owner = options_.follow ? shared_probes_ : process->second.probes;
+    auto probes = owner.find(module);
+    if (probes != owner.end()) functions += probes->second.acquire_functions();
+  }
+  return functions;
+}
+
+void Tracer::detach_all() {
+  for (auto& [pid, process] : processes_) {
+    process.probes.clear();
+    process.loader_hook.clear();
+    process.entry_hook.clear();
+    process.mapping_stops.reset();
+  }
+  shared_probes_.clear();
+}
+
+}  // namespace leaktrace::tracer

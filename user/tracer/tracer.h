@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "leaktrace/abi.h"
+#include "user/base/result.h"
+#include "user/catalog/row.h"
+#include "user/tracer/address_space.h"
+#include "user/tracer/engine.h"
+#include "user/tracer/modules.h"
+#include "user/tracer/probes.h"
+
+namespace leaktrace::tracer {
+
+struct TracerOptions {
+  EngineLimits limits;
+  std::vector<catalog::Row> rows;
+  ProbeMode mode = ProbeMode::single;
+  bool follow = false;  ///< trace the children too
+};
+
+/// What the tracer tells as it finds it.
+struct TracerListener {
+  /// A new process, or a new image of one.
+  std::function<void(std::uint32_t image, const ProcessInfo&)> on_image;
+  /// A file that code was mapped from, before any location refers to it.
+  std::function<void(const Module&)> on_module;
+};
+
+/// The processes that are traced, their code mappings, and the probes in them.
+///
+///   pid ──▶ TracedProcess { image, probes by file, loader hook }
+///   image ──▶ AddressSpace ──▶ Module (fd, ELF)
+///
+/// A process's probes are its own (the kernel plants them in that address space only), unless
+/// children are followed: then they are in every process that maps the file, because a child must
+/// not run before it is probed, and the BPF side picks out the traced ones.
+class Tracer {
+ public:
+  static Result<std::unique_ptr<Tracer>> create(TracerOptions options, TracerListener listener);
+
+  /// Begins to trace a running process. On an error nothing is left attached to it.
+  [[nodiscard]] Result<void> attach(pid_t pid);
+
+  /// Begins to trace a process that waits to exec a program, and stops it at the exec; see
+  /// Launcher.
+  [[nodiscard]] Result<void> attach_before_exec(pid_t pid);
+
+  /// Looks for code mapped since the last time, and hooks what it defines. For a program that is
+  /// starting: before it is continued.
+  [[nodiscard]] Result<void> rescan(pid_t pid);
+
+  /// Is it stopped by the BPF side between exec and its entry point?
+  [[nodiscard]] bool is_starting(pid_t pid) const;
+
+  // What the BPF side reports of a process.
+  void on_fork(const lt_event_process& event);
+  void on_exec(const lt_event_process& event);
+  void on_exit(pid_t pid);
+  void on_entry_reached(pid_t pid);
+
+  /// Where an address of an image lies; looks at the process's mappings again when it is unknown.
+  [[nodiscard]] std::optional<Location> locate(std::uint32_t image, pid_t pid,
+                                               std::uint64_t address);
+
+  /// Functions that acquire, hooked in a process. 0: nothing can be seen of it.
+  [[nodiscard]] std::size_t acquire_functions(pid_t pid) const;
+
+  /// Takes all probes away: those that acquire first. Counters stay to be read.
+  void detach_all();
+
+  [[nodiscard]] const Engine& engine() const { return engine_; }
+
+ private:
+  struct TracedProcess {
+    std::uint32_t image = 0;
+    std::map<std::uint32_t, FileProbes> probes;  ///< by module; none when children are followed
+    std::set<std::uint32_t> looked_at;           ///< modules
+    std::vector<Link> loader_hook;
+    std::vector<Link> entry_hook;
+    Link mapping_stops;
+  };
+
+  Tracer(Engine engine, TracerOptions options, TracerListener listener);
+  [[nodiscard]] Result<void> add_process(pid_t pid, std::uint32_t flags);
+  [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Module& module);
+  [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
+  void announce(const Module& module);
+
+  Engine engine_;
+  TracerOptions options_;
+  TracerListener listener_;
+  ModuleTable modules_;
+  std::set<std::uint32_t> announced_;
+  std::map<std::uint32_t, AddressSpace> images_;
+  std::map<pid_t, TracedProcess> processes_;
+  std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
+  std::uint32_t last_image_ = 0;
+};
+
+}  // namespace leaktrace::tracer
