@@ -3,6 +3,10 @@
 
 #include <dwarf.h>
 
+#include <string_view>
+#include <utility>
+
+#include "user/symbolize/scopes.h"
 #include "user/symbolize/symbolizer.h"
 
 namespace leaktrace::symbolize {
@@ -19,6 +23,29 @@ std::optional<Dwarf_Die> origin(Dwarf_Die& die) {
   Dwarf_Die result;
   if (::dwarf_formref_die(&attribute, &result) == nullptr) return std::nullopt;
   return result;
+}
+
+// The name of the function; `die` becomes the last DIE that was asked, its declaration if it has
+// one.
+FunctionName read_name(Dwarf_Die& die) {
+  constexpr int kLongestChain = 16;  // real ones have three; damaged ones may go in circles
+  const char* plain = nullptr;
+  const char* linkage = nullptr;  // not mangled: an assembler name (C, Fortran)
+  for (int i = 0; i < kLongestChain; ++i) {
+    for (unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+      const char* mangled = text(die, attribute);
+      if (mangled == nullptr) continue;
+      std::string name = demangle(mangled);
+      if (name != mangled) return {std::move(name), true};
+      linkage = mangled;
+    }
+    if (plain == nullptr) plain = text(die, DW_AT_name);
+    auto next = origin(die);
+    if (!next) break;
+    die = *next;
+  }
+  if (plain == nullptr) plain = linkage;
+  return {plain == nullptr ? std::string() : std::string(plain), false};
 }
 
 }  // namespace
@@ -51,19 +78,26 @@ const char* text(Dwarf_Die& die, unsigned attribute) {
   return ::dwarf_formstring(&found);
 }
 
-std::string function_name(Dwarf_Die die) {
-  constexpr int kLongestChain = 16;  // real ones have three; damaged ones may go in circles
-  const char* plain = nullptr;
-  for (int i = 0; i < kLongestChain; ++i) {
-    for (unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
-      if (const char* name = text(die, attribute)) return demangle(name);
-    }
-    if (plain == nullptr) plain = text(die, DW_AT_name);
-    auto next = origin(die);
-    if (!next) break;
-    die = *next;
-  }
-  return plain == nullptr ? std::string() : std::string(plain);
+FunctionName function_name(Dwarf_Die die) {
+  Dwarf_Die named = die;
+  FunctionName name = read_name(named);
+  if (!name.mangled && !name.text.empty()) name.text = scope_of(named) + name.text;
+  return name;
+}
+
+FunctionName unscoped_name(Dwarf_Die die) {
+  return read_name(die);
+}
+
+std::string full_path(Dwarf_Die unit, const char* path) {
+  const char* folder = text(unit, DW_AT_comp_dir);
+  if (path[0] == '/' || folder == nullptr || folder[0] == '\0') return path;
+  std::string prefix = folder;
+  if (prefix.back() != '/') prefix += '/';
+  // Where a compilation was told to name its folder relative to another (-ffile-prefix-map), the
+  // tables' own folders already are.
+  std::string_view rest = path;
+  return rest.starts_with(prefix) ? std::string(rest) : prefix + path;
 }
 
 }  // namespace leaktrace::symbolize

@@ -22,8 +22,20 @@ namespace leaktrace::symbolize {
 /// An attribute of this very DIE, as a string; null when it has none.
 [[nodiscard]] const char* text(Dwarf_Die& die, unsigned attribute);
 
-/// The function's name as it is shown: its linkage name demangled, else its plain name, where
-/// need be through the DIEs that it is an instance or the definition of. Empty when it has none.
-[[nodiscard]] std::string function_name(Dwarf_Die die);
+struct FunctionName {
+  std::string text;      ///< empty when the function has none
+  bool mangled = false;  ///< from a mangled linkage name; else the one in its source
+};
+
+/// The function's name as it is shown: its linkage name demangled, else its plain name within its
+/// scope; where need be through the DIEs that it is an instance or the definition of.
+[[nodiscard]] FunctionName function_name(Dwarf_Die die);
+
+/// The same without the scope of a plain name.
+[[nodiscard]] FunctionName unscoped_name(Dwarf_Die die);
+
+/// A file of `unit`'s tables in full: those relative to the folder of the compilation get it put
+/// before them, as far as the unit tells it.
+[[nodiscard]] std::string full_path(Dwarf_Die unit, const char* path);
 
 }  // namespace leaktrace::symbolize

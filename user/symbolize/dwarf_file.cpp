@@ -74,13 +74,13 @@ void DwarfFile::read_units_without_ranges() {
   second_map_.seal();
 }
 
-std::vector<model::SourceFrame> DwarfFile::look_up(std::uint64_t address) {
+DwarfFrames DwarfFile::look_up(std::uint64_t address) {
   auto unit = map_.find(address);
   if (!unit) {
     read_units_without_ranges();
     unit = second_map_.find(address);
   }
-  return unit ? units_[*unit].look_up(address) : std::vector<model::SourceFrame>();
+  return unit ? units_[*unit].look_up(address) : DwarfFrames();
 }
 
 }  // namespace leaktrace::symbolize

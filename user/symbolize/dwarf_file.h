@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "user/model/record.h"
 #include "user/symbolize/dwarf_unit.h"
 #include "user/symbolize/elf_file.h"
 #include "user/symbolize/segment_map.h"
@@ -25,8 +24,8 @@ class DwarfFile {
   [[nodiscard]] static std::unique_ptr<DwarfFile> open(const ElfFile& file,
                                                        const std::string& root);
 
-  /// As DwarfUnit::look_up; empty when no unit has the address.
-  [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
+  /// Without frames when no unit has the address.
+  [[nodiscard]] DwarfFrames look_up(std::uint64_t address);
 
  private:
   struct DwarfEnd {

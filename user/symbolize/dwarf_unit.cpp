@@ -3,9 +3,8 @@
 
 #include <dwarf.h>
 
-#include <algorithm>
+#include <utility>
 
-#include "user/symbolize/dies.h"
 #include "user/symbolize/split_dwarf.h"
 
 namespace leaktrace::symbolize {
@@ -37,23 +36,27 @@ bool is_container(int tag) {
 
 }  // namespace
 
-std::vector<model::SourceFrame> DwarfUnit::look_up(std::uint64_t address) {
-  std::vector<model::SourceFrame> frames;
+DwarfFrames DwarfUnit::look_up(std::uint64_t address) {
+  DwarfFrames result;
   model::SourceFrame frame;
   set_line(frame, address);
   std::uint32_t current = find(address);
-  if (current == kNoFunction && frame.file.empty()) return frames;
+  if (current == kNoFunction && !frame.file.empty()) result.frames.push_back(frame);
   while (current != kNoFunction) {
     Function& function = functions_[current];
-    frame.function = name(current);
+    frame.function = name(current).text;
     frame.inlined = function.inlined && function.parent != kNoFunction;
-    frames.push_back(std::exchange(frame, {}));
-    if (!function.inlined) return frames;
+    result.frames.push_back(std::exchange(frame, {}));
+    if (!function.inlined) {
+      Dwarf_Addr entry = 0;
+      const bool plain = !name(current).mangled && ::dwarf_entrypc(&function.die, &entry) == 0;
+      if (plain) result.plain_name_at = entry;
+      break;
+    }
     set_call(frame, function.die);
     current = function.parent;
   }
-  if (frames.empty()) frames.push_back(std::move(frame));
-  return frames;
+  return result;
 }
 
 const std::vector<AddressRange>& DwarfUnit::function_ranges() {
@@ -122,7 +125,7 @@ DwarfUnit::Pending DwarfUnit::add_function(Dwarf_Die& die, const Pending& parent
   return {die, number, depth};
 }
 
-const std::string& DwarfUnit::name(std::uint32_t function) {
+const FunctionName& DwarfUnit::name(std::uint32_t function) {
   auto [entry, added] = names_.try_emplace(function);
   if (added) entry->second = function_name(functions_[function].die);
   return entry->second;
@@ -134,7 +137,7 @@ void DwarfUnit::set_line(model::SourceFrame& frame, std::uint64_t address) {
   const char* file = ::dwarf_linesrc(record, nullptr, nullptr);
   int line = 0;
   if (file == nullptr || ::dwarf_lineno(record, &line) != 0) return;
-  frame.file = file;
+  frame.file = full_path(lines_, file);
   frame.line = line > 0 ? static_cast<std::uint32_t>(line) : 0;
 }
 
@@ -145,7 +148,7 @@ void DwarfUnit::set_call(model::SourceFrame& frame, Dwarf_Die& call) {
   if (!file || ::dwarf_getsrcfiles(&tree_, &files, &count) != 0 || *file >= count) return;
   const char* path = ::dwarf_filesrc(files, *file, nullptr, nullptr);
   if (path == nullptr) return;
-  frame.file = path;
+  frame.file = full_path(lines_, path);
   frame.line = static_cast<std::uint32_t>(number(call, DW_AT_call_line).value_or(0));
 }
 

@@ -4,15 +4,26 @@
 #include <elfutils/libdw.h>
 
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "user/model/record.h"
+#include "user/symbolize/dies.h"
 #include "user/symbolize/elf_file.h"
 #include "user/symbolize/segment_map.h"
 
 namespace leaktrace::symbolize {
+
+/// What DWARF knows of an address.
+struct DwarfFrames {
+  /// Innermost first. When no function holds the address but a line table knows it (assembler),
+  /// one frame without a function; empty when nothing is known.
+  std::vector<model::SourceFrame> frames;
+  /// Where the outermost function begins, when its name is the plain one of its source: a symbol
+  /// there may say more.
+  std::optional<std::uint64_t> plain_name_at;
+};
 
 /// One compilation unit: which function, and which functions inlined into it, hold an address.
 /// Its DIEs are walked once, at the first look-up; names are read when they are first asked for.
@@ -23,9 +34,7 @@ class DwarfUnit {
   /// `file` holds the code of the unit and must outlive it, as must the DIE's Dwarf.
   DwarfUnit(Dwarf_Die die, const ElfFile& file) : lines_(die), tree_(die), file_(file) {}
 
-  /// Innermost first. When no function of the unit holds the address but its line table knows it
-  /// (assembler), one frame without a function; empty when nothing is known.
-  [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
+  [[nodiscard]] DwarfFrames look_up(std::uint64_t address);
 
   /// The code of all functions, for units that do not say where their code is.
   [[nodiscard]] const std::vector<AddressRange>& function_ranges();
@@ -52,7 +61,7 @@ class DwarfUnit {
   void visit(Dwarf_Die& die, const Pending& parent, std::vector<Pending>& pending);
   Pending add_function(Dwarf_Die& die, const Pending& parent, bool inlined);
   [[nodiscard]] std::uint32_t find(std::uint64_t address);
-  [[nodiscard]] const std::string& name(std::uint32_t function);
+  [[nodiscard]] const FunctionName& name(std::uint32_t function);
   void set_line(model::SourceFrame& frame, std::uint64_t address);
   void set_call(model::SourceFrame& frame, Dwarf_Die& call);
 
@@ -63,7 +72,7 @@ class DwarfUnit {
   std::vector<Function> functions_;
   std::vector<AddressRange> ranges_;
   SegmentMap map_;
-  std::unordered_map<std::uint32_t, std::string> names_;
+  std::unordered_map<std::uint32_t, FunctionName> names_;
 };
 
 }  // namespace leaktrace::symbolize

@@ -51,18 +51,28 @@ ModuleSymbols::ModuleSymbols(const ModuleFile& file)
 
 std::vector<model::SourceFrame> ModuleSymbols::look_up(std::uint64_t address) {
   check_files();
-  std::vector<model::SourceFrame> frames;
-  if (dwarf_) frames = dwarf_->look_up(address);
-  if (frames.empty()) {
+  DwarfFrames found;
+  if (dwarf_) found = dwarf_->look_up(address);
+  if (found.frames.empty()) {
     open_debug_file();
-    if (debug_dwarf_) frames = debug_dwarf_->look_up(address);
+    if (debug_dwarf_) found = debug_dwarf_->look_up(address);
   }
-  if (frames.empty()) frames.emplace_back();
-  if (frames.back().function.empty()) {
-    open_symbols();
-    frames.back().function = symbols_->find(address);
+  if (found.frames.empty()) found.frames.emplace_back();
+  std::string& function = found.frames.back().function;
+  if (function.empty()) {
+    function = symbols().find(address);
+  } else if (found.plain_name_at) {
+    prefer_symbol(function, *found.plain_name_at);
   }
-  return frames;
+  return std::move(found.frames);
+}
+
+void ModuleSymbols::prefer_symbol(std::string& function, std::uint64_t begin) {
+  const bool internal = function.starts_with('_');
+  const bool scoped = function.find_first_of(":<") != std::string::npos;
+  if (!internal && !scoped) return;  // in plain C they are the same, so no table is read for it
+  SymbolTable::Name symbol = symbols().name_at(begin);
+  if (symbol.mangled || (internal && symbol.exported)) function = std::move(symbol.text);
 }
 
 void ModuleSymbols::open_debug_file() {
@@ -73,8 +83,8 @@ void ModuleSymbols::open_debug_file() {
   if (debug_file_) debug_dwarf_ = DwarfFile::open(*debug_file_, root_);
 }
 
-void ModuleSymbols::open_symbols() {
-  if (symbols_) return;
+SymbolTable& ModuleSymbols::symbols() {
+  if (symbols_) return *symbols_;
   open_debug_file();
   symbols_ = std::make_unique<SymbolTable>();
   if (debug_file_) symbols_->add(*debug_file_, SymbolTable::Kind::symtab);
@@ -85,6 +95,7 @@ void ModuleSymbols::open_symbols() {
     symbols_->add(*file_, SymbolTable::Kind::dynsym);
   }
   symbols_->seal();
+  return *symbols_;
 }
 
 void ModuleSymbols::check_files() {

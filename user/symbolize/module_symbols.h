@@ -29,8 +29,11 @@ class ModuleSymbols {
   [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
 
  private:
+  /// Replaces the plain name of the function that begins there by that of its symbol, where that
+  /// is what its users know (malloc for __libc_malloc) or says more (a mangled name).
+  void prefer_symbol(std::string& function, std::uint64_t begin);
   void open_debug_file();
-  void open_symbols();
+  SymbolTable& symbols();
   /// Drops all sources when one of the files has been changed under us.
   void check_files();
 

@@ -30,13 +30,22 @@ bool is_marker(std::string_view name) {
   return name.empty() || name.starts_with(".L") || name.starts_with('$');
 }
 
-// malloc rather than __libc_malloc, and the exported name rather than a local alias.
+bool is_mangled(std::string_view name) {
+  return name.starts_with("_Z") || name.starts_with("_R");
+}
+
+// The name that users of the function know: malloc rather than __libc_malloc, puts (weak in glibc)
+// rather than _IO_puts, an exported name rather than a local alias.
 int rank(std::string_view name, unsigned char info) {
-  int underscores = static_cast<int>(std::min<std::size_t>(name.find_first_not_of('_'), 3));
-  int points = GELF_ST_TYPE(info) == STT_NOTYPE ? 0 : 100;
-  points += GELF_ST_BIND(info) == STB_GLOBAL ? 20 : GELF_ST_BIND(info) == STB_WEAK ? 10 : 0;
-  bool mangled = name.starts_with("_Z") || name.starts_with("_R");
-  return points - (mangled ? 0 : underscores * 5);
+  const auto underscores = static_cast<int>(std::min<std::size_t>(name.find_first_not_of('_'), 3));
+  int rank = GELF_ST_TYPE(info) == STT_NOTYPE ? 0 : 100;
+  if (GELF_ST_BIND(info) == STB_GLOBAL) rank += 40;
+  if (GELF_ST_BIND(info) == STB_WEAK) rank += 35;
+  return rank - (is_mangled(name) ? 0 : underscores * 10);
+}
+
+std::string shown(std::string_view symbol) {
+  return demangle(std::string(symbol.substr(0, symbol.find('@'))));  // "memcpy@@GLIBC_2.14"
 }
 
 }  // namespace
@@ -67,7 +76,12 @@ void SymbolTable::add_symbol(const ElfFile& file, const char* name, std::uint64_
   AddressRange section = file.in_code({value, UINT64_MAX});
   if (section.begin >= section.end) return;
   std::uint64_t end = size > section.end - value ? section.end : value + size;
-  symbols_.push_back({{value, end}, section.end, name, rank(name, info), end > value});
+  symbols_.push_back({{value, end},
+                      section.end,
+                      name,
+                      rank(name, info),
+                      GELF_ST_BIND(info) != STB_LOCAL,
+                      end > value});
 }
 
 // A symbol without a size reaches to the next value above its own.
@@ -101,9 +115,14 @@ void SymbolTable::seal() {
 
 std::string SymbolTable::find(std::uint64_t address) const {
   auto index = map_.find(address);
-  if (!index) return {};
-  std::string_view name = symbols_[*index].name;
-  return demangle(std::string(name.substr(0, name.find('@'))));  // "memcpy@@GLIBC_2.14"
+  return index ? shown(symbols_[*index].name) : std::string();
+}
+
+SymbolTable::Name SymbolTable::name_at(std::uint64_t begin) const {
+  auto index = map_.find(begin);
+  if (!index || symbols_[*index].range.begin != begin) return {};
+  const Symbol& symbol = symbols_[*index];
+  return {shown(symbol.name), symbol.exported, is_mangled(symbol.name)};
 }
 
 }  // namespace leaktrace::symbolize

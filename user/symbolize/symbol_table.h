@@ -26,12 +26,21 @@ class SymbolTable {
   /// The demangled name of the symbol that holds the address; empty when none does.
   [[nodiscard]] std::string find(std::uint64_t address) const;
 
+  /// The name of the symbol that begins at the address.
+  struct Name {
+    std::string text;       ///< demangled; empty when no symbol begins there
+    bool exported = false;  ///< global or weak
+    bool mangled = false;
+  };
+  [[nodiscard]] Name name_at(std::uint64_t begin) const;
+
  private:
   struct Symbol {
     AddressRange range;
     std::uint64_t section_end;
     const char* name;
-    int rank;    ///< of several names for one address the highest is shown
+    int rank;  ///< of several names for one address the highest is shown
+    bool exported;
     bool sized;  ///< else range is empty until seal()
   };
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "user/symbolize/symbolizer.h"
+
+namespace leaktrace::symbolize {
+namespace {
+
+TEST(Demangle, CxxWithArguments) {
+  EXPECT_EQ(demangle("_ZNSt6vectorIiSaIiEE9push_backERKi"),
+            "std::vector<int, std::allocator<int> >::push_back(int const&)");
+}
+
+TEST(Demangle, RustLegacyWithoutItsHash) {
+  EXPECT_EQ(demangle("_ZN4core3fmt9Formatter3pad17h0123456789abcdefE"),
+            "core::fmt::Formatter::pad");
+  EXPECT_EQ(demangle("_ZN63_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..clone..Clone$GT$5clone17h"
+                     "fedcba9876543210E"),
+            "<alloc::vec::Vec<T> as core::clone::Clone>::clone");
+}
+
+TEST(Demangle, RustV0) {
+  EXPECT_EQ(demangle("_RNvCs8NwYtU1Mohg_7mycrate3foo"), "mycrate::foo");
+}
+
+TEST(Demangle, LeavesOthersAsTheyAre) {
+  for (const char* name :
+       {"", "malloc", "_", "_init", "__libc_malloc", "_Zebra", "_Rust", "main"}) {
+    EXPECT_EQ(demangle(name), name);
+  }
+}
+
+TEST(Demangle, KeepsAFunctionThatOnlyLooksLikeARustHash) {
+  EXPECT_EQ(demangle("_ZN3foo17h0123456789abcdxxEv"), "foo::h0123456789abcdxx()");
+}
+
+TEST(Demangle, GivesUpOnNamesBeyondReason) {
+  const std::string name = "_Z" + std::string(100000, 'P') + "v";
+  EXPECT_EQ(demangle(name), name);
+}
+
+}  // namespace
+}  // namespace leaktrace::symbolize
