@@ -67,8 +67,9 @@ struct lt_unwind_shard_map {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
   __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct lt_unwind_shard);
+  /* Sizes, not types: of a type within an inner map clang only notes the name. */
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct lt_unwind_shard));
 };
 
 struct {
@@ -373,7 +374,7 @@ static __always_inline __u64 lt_unwind_rule_cfa(struct lt_unwind_scratch* scratc
       return scratch->regs.fp + rule->cfa_offset;
     case LT_UNWIND_CFA_PLT:
       return scratch->regs.sp + rule->cfa_offset +
-             ((scratch->regs.pc & 15) >= rule->cfa_addend ? 8 : 0);
+             ((__s32)(scratch->regs.pc & 15) >= rule->cfa_addend ? 8 : 0);
     case LT_UNWIND_CFA_AT_SP:
       if (lt_unwind_read(scratch, scratch->regs.sp + rule->cfa_offset, &word)) return 0;
       return word + rule->cfa_addend;

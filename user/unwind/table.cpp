@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -18,7 +19,7 @@ namespace {
 
 constexpr uint64_t page_size = uint64_t{1} << LT_UNWIND_PAGE_SHIFT;
 
-/// Holes shorter than this are padding between functions: no row is spent on them.
+/// Holes shorter than this are padding between functions.
 constexpr uint64_t smallest_gap = 16;
 
 /// An entry point without unwind information (musl, Go) is a few instructions that call on.
@@ -57,14 +58,18 @@ class RowWriter {
  public:
   /// `row` without its address bits holds for [start, end); start is not below the last end.
   void add(uint64_t start, uint64_t end, uint64_t row) {
-    if (!rows_.empty() && start - end_ >= smallest_gap) close();
-    if (rows_.empty() || rows_.back().row != row) rows_.push_back({start, row});
+    if (!rows_.empty() && start > end_) {
+      // No call ends in padding. A return address after it, at a function's first byte, was put
+      // there by hand, to begin a stack (makecontext).
+      const bool padding = start - end_ < smallest_gap;
+      append(end_, bare_row(padding ? LT_UNWIND_CFA_END : LT_UNWIND_CFA_NONE));
+    }
+    append(start, row);
     end_ = end;
   }
   /// What follows the last range is not described.
   void close() {
-    const uint64_t none = bare_row(LT_UNWIND_CFA_NONE);
-    if (!rows_.empty() && rows_.back().row != none) rows_.push_back({end_, none});
+    if (!rows_.empty()) append(end_, bare_row(LT_UNWIND_CFA_NONE));
   }
   [[nodiscard]] uint64_t end() const { return end_; }
 
@@ -75,6 +80,10 @@ class RowWriter {
   [[nodiscard]] const std::vector<AddressedRow>& rows() const { return rows_; }
 
  private:
+  void append(uint64_t address, uint64_t row) {
+    if (rows_.empty() || rows_.back().row != row) rows_.push_back({address, row});
+  }
+
   std::vector<AddressedRow> rows_;
   uint64_t end_ = 0;
 };
@@ -232,14 +241,12 @@ std::optional<uint64_t> Table::find(uint64_t address) const {
   return *(after - 1);
 }
 
-std::optional<uint64_t> Table::address_of(uint64_t file_offset) const {
-  constexpr uint64_t memory_page = 4096;
-  for (const Segment& segment : segments) {
-    const uint64_t begin = segment.file_offset & ~(memory_page - 1);
-    if (file_offset < begin || file_offset >= segment.file_offset + segment.file_size) continue;
-    return segment.address + (file_offset - segment.file_offset);
-  }
-  return std::nullopt;
+std::optional<uint64_t> Segment::address_of(uint64_t mapping_offset) const {
+  // The loader maps whole memory pages, so a mapping begins where the segment's page does.
+  static const auto memory_page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t begin = file_offset / memory_page * memory_page;
+  if (mapping_offset < begin || mapping_offset >= file_offset + file_size) return std::nullopt;
+  return address + (mapping_offset - file_offset);
 }
 
 Result<Table> read_table(int fd) {

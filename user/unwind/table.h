@@ -17,6 +17,10 @@ struct Segment {
   uint64_t file_offset = 0;
   uint64_t file_size = 0;
   uint64_t address = 0;  ///< ELF address of its first byte
+
+  /// The ELF address of the byte that a mapping with this page-aligned file offset begins with;
+  /// empty when the segment does not hold it.
+  [[nodiscard]] std::optional<uint64_t> address_of(uint64_t mapping_offset) const;
 };
 
 /// The rows of 64 KiB of code: a slice of Table::rows. The first row is at the page's first byte.
@@ -38,10 +42,6 @@ struct Table {
 
   /// The row that holds at an ELF address; empty outside of the pages.
   [[nodiscard]] std::optional<uint64_t> find(uint64_t address) const;
-
-  /// The ELF address of the byte that a mapping with this page-aligned file offset begins with;
-  /// empty when the offset lies in no executable segment.
-  [[nodiscard]] std::optional<uint64_t> address_of(uint64_t file_offset) const;
 };
 
 /// Reads the table of an open ELF file: .eh_frame, and .debug_frame for code that .eh_frame does

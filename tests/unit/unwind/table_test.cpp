@@ -42,18 +42,6 @@ struct Tally {
   uint64_t unsupported = 0;
 };
 
-/// True where a row is there without libdw's word for it: padding after a described range, or the
-/// entry point.
-bool is_ours_alone(const reference::File& file, reference::State state,
-                   const reference::Caller& ours) {
-  if (ours.outermost) return true;
-  for (int back = 1; back < 16; ++back) {
-    --state.pc;
-    if (file.caller(state).described) return true;
-  }
-  return false;
-}
-
 void compare(const reference::File& file, const Table& table, const reference::State& state,
              Tally& tally) {
   SCOPED_TRACE(testing::Message() << "address " << std::hex << state.pc);
@@ -61,7 +49,7 @@ void compare(const reference::File& file, const Table& table, const reference::S
   const auto actual = caller(table, state);
   ++tally.compared;
   if (!expected.described) {
-    EXPECT_TRUE(!actual.described || is_ours_alone(file, state, actual));
+    EXPECT_TRUE(!actual.described || actual.outermost);
     return;
   }
   ++tally.described;
@@ -133,9 +121,9 @@ TEST(Table, SaysWhatLibdwSaysOfEveryLoadedFile) {
            path.c_str(), table->rows.size(), table->rules.size(), tally.compared, tally.described,
            tally.unsupported);
     EXPECT_GT(tally.described, 20U);
-    // The dynamic linker's lazy binding addresses its frames by rbx.
-    const uint64_t per_cent = path.find("/ld-linux") != std::string::npos ? 3 : 0;
-    EXPECT_LE(tally.unsupported * 100, tally.described * per_cent);
+    // The dynamic linker's lazy binding addresses its frames by rbx; elsewhere such code is rare.
+    const uint64_t per_thousand = path.find("/ld-linux") != std::string::npos ? 30 : 1;
+    EXPECT_LE(tally.unsupported * 1000, tally.described * per_thousand);
     EXPECT_EQ(table->skipped_ranges, 0U);
     if (testing::Test::HasFailure()) return;
   }
@@ -165,17 +153,15 @@ TEST(Table, ReadsTheVdsoFromMemory) {
   ASSERT_TRUE(table) << table.error().message();
   expect_sound(*table);
   EXPECT_GT(table->described_ranges, 3U);
-  EXPECT_EQ(table->address_of(0), 0U);
+  EXPECT_EQ(table->segments.at(0).address_of(0), 0U);
 }
 
-TEST(Table, KnowsWhereAMappingBegins) {
-  Table table;
-  table.segments = {{0x1234, 0x5000, 0x401234}, {0x8000, 0x10, 0x700000}};
-  EXPECT_EQ(table.address_of(0x1000), 0x401000U);
-  EXPECT_EQ(table.address_of(0x3000), 0x403000U);
-  EXPECT_EQ(table.address_of(0x8000), 0x700000U);
-  EXPECT_EQ(table.address_of(0x9000), std::nullopt);
-  EXPECT_EQ(table.address_of(0), std::nullopt);
+TEST(Segment, KnowsWhereAMappingBegins) {
+  const Segment code{0x1234, 0x5000, 0x401234};
+  EXPECT_EQ(code.address_of(0x1000), 0x401000U);
+  EXPECT_EQ(code.address_of(0x3000), 0x403000U);
+  EXPECT_EQ(code.address_of(0x7000), std::nullopt);
+  EXPECT_EQ(code.address_of(0), std::nullopt);
 }
 
 TEST(Table, EndsStacksAtTheEntryPoint) {
