@@ -96,6 +96,8 @@ const std::string_view kFlameScript = R"js(
                       pattern.test(frame.lines[0]);
       frame.element.classList.toggle("m", frame.matched);
     });
+    part("mode").classList.toggle("off", pattern !== null);
+    matched.classList.toggle("off", pattern === null);
     matched.textContent = pattern === null ? "" :
       "matched: " + (matchedShare() * 100).toFixed(1) + " % of what is shown";
   }

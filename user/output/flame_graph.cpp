@@ -30,7 +30,7 @@ namespace {
 constexpr double kWidth = 1200;  ///< in pixels, until the script fits it to the window
 constexpr double kLeastPixels = 0.1;
 constexpr double kTextPixels = 24;  ///< narrower frames have no room for text
-constexpr std::size_t kHeader = 78;
+constexpr std::size_t kHeader = 98;
 constexpr std::size_t kRow = 18;
 constexpr std::size_t kLongestText = 160;
 
@@ -178,40 +178,52 @@ std::string Frames::colours() const {
   return light + "@media (prefers-color-scheme: dark) {\n" + dark + "}\n";
 }
 
-std::string subtitle(const analyze::Report& report) {
-  std::string words =
-      fmt::format("{} from {} · {} outstanding in {} {} at {} call {} · {}",
-                  analyze::human_seconds(report.seconds), utc_time(report.start_unix_ns),
-                  analyze::human_bytes(report.all_outstanding_bytes), report.all_outstanding_count,
-                  report.all_outstanding_count == 1 ? "resource" : "resources", report.all_sites,
-                  report.all_sites == 1 ? "site" : "sites", mode_words(report));
+std::string totals_line(const analyze::Report& report) {
+  return fmt::format("{} outstanding in {} {} at {} call {} · {} from {}",
+                     analyze::human_bytes(report.all_outstanding_bytes),
+                     report.all_outstanding_count,
+                     report.all_outstanding_count == 1 ? "resource" : "resources", report.all_sites,
+                     report.all_sites == 1 ? "site" : "sites",
+                     analyze::human_seconds(report.seconds), utc_time(report.start_unix_ns));
+}
+
+std::string mode_line(const analyze::Report& report) {
+  std::string words = mode_words(report);
   if (report.sites.size() < report.all_sites) {
-    words += fmt::format(" · the {} largest drawn", report.sites.size());
+    words += fmt::format(" · the {} largest sites drawn", report.sites.size());
   }
   if (!report.filters.empty()) words += " · " + report.filters;
   if (report.cut_off) words += " · the recording is cut off";
   return words;
 }
 
+std::string header_text(std::size_t line, std::string_view attributes, std::string_view text) {
+  return fmt::format("<text x=\"8\" y=\"{}\" {}>{}</text>\n", 21 + 22 * line, attributes,
+                     escape(text));
+}
+
+/// Something to click at the right of the title, for the script to show; `shift` pixels away from
+/// the edge.
+std::string header_link(int shift, std::string_view part, std::string_view text) {
+  return fmt::format(
+      "<text class=\"link off\" x=\"99%\" dx=\"{}\" y=\"21\" text-anchor=\"end\" "
+      "data-part=\"{}\">{}</text>\n",
+      shift, part, text);
+}
+
 std::string header(const analyze::Report& report) {
   const std::string_view hint = "Click a frame to zoom. / or Ctrl-F searches, Esc goes back.";
-  std::string out = fmt::format(
-      "<g data-part=\"header\"><rect class=\"bg\" fill=\"#fff\" width=\"100%\" height=\"{}\"/>\n",
-      kHeader - 2);
-  out += fmt::format(
-      "<text class=\"title\" x=\"8\" y=\"21\">leaktrace: outstanding bytes of {}"
-      "</text>\n",
-      escape(target_words(report, 3)));
-  out += fmt::format("<text class=\"dim\" x=\"8\" y=\"44\">{}</text>\n", escape(subtitle(report)));
-  out += fmt::format("<text x=\"8\" y=\"67\" data-part=\"details\" data-hint=\"{0}\">{0}</text>\n",
-                     escape(hint));
-  out +=
-      "<text class=\"link off\" x=\"99%\" y=\"21\" text-anchor=\"end\" data-part=\"search\">"
-      "search</text>\n"
-      "<text class=\"link off\" x=\"99%\" dx=\"-70\" y=\"21\" text-anchor=\"end\" "
-      "data-part=\"reset\">reset zoom</text>\n"
-      "<text x=\"99%\" y=\"67\" text-anchor=\"end\" data-part=\"matched\"></text>\n</g>\n";
-  return out;
+  return fmt::format(
+             "<g data-part=\"header\"><rect class=\"bg\" fill=\"#fff\" width=\"100%\" "
+             "height=\"{}\"/>\n",
+             kHeader - 2) +
+         header_text(0, "class=\"title\"",
+                     "leaktrace: outstanding bytes of " + target_words(report, 3)) +
+         header_text(1, "class=\"dim\"", totals_line(report)) +
+         header_text(2, "class=\"dim\" data-part=\"mode\"", mode_line(report)) +
+         header_text(2, "class=\"off\" data-part=\"matched\"", "") +
+         header_text(3, fmt::format("data-part=\"details\" data-hint=\"{}\"", hint), hint) +
+         header_link(0, "search", "search") + header_link(-70, "reset", "reset zoom") + "</g>\n";
 }
 
 }  // namespace

@@ -48,7 +48,9 @@ FlameNode& child_for(FlameNode& parent, FlameFrame frame) {
 std::vector<FlameFrame> flame_path(const analyze::ReportSite& site) {
   std::vector<FlameFrame> path;
   path.push_back(
-      {fmt::format("{}-{}", site.comm.empty() ? "?" : printable(site.comm), site.pid), {}, {}});
+      {site.pid == 0 ? "unknown process" : fmt::format("{}-{}", printable(site.comm), site.pid),
+       {},
+       {}});
   if (const std::string cut = stack_cut_words(site); !cut.empty()) {
     path.push_back({fmt::format("[{}]", cut), {}, {}});
   }

@@ -15,19 +15,27 @@
 namespace leaktrace::output {
 namespace {
 
-/// In the order of model::kLossNames.
-constexpr std::array<std::string_view, model::kLossNames.size()> kLossMeanings = {
-    "acquired, but not counted: the table of live resources was full",
-    "acquired, but not counted: the table of call sites was full",
-    "acquired and counted, but without a stack: the table of stacks was full",
-    "calls not seen: the table of threads was full",
-    "distinct stacks that end before the outermost function",
-    "stacks that had the same id as another; told apart, nothing is lost",
-    "events lost on their way from the kernel: mappings, stacks or processes may be missing",
-    "given back unseen: the same address was acquired again; the old resource was closed",
-    "given back what was acquired before tracing began: not an error",
-    "values that could not be read from the process: those calls were not counted",
-    "calls left by longjmp or an exception before they returned: not counted"};
+struct LossMeaning {
+  std::string_view name;  ///< one of model::kLossNames
+  std::string_view meaning;
+};
+
+constexpr LossMeaning kLossMeanings[] = {
+    {"live_table_full", "acquired, but not counted: the table of live resources was full"},
+    {"site_table_full", "acquired, but not counted: the table of call sites was full"},
+    {"stack_table_full", "acquired and counted, but without a stack: the table of stacks was full"},
+    {"thread_table_full", "calls not seen: the table of threads was full"},
+    {"stack_truncated", "distinct stacks that end before the outermost function"},
+    {"stack_collision", "stacks that had the same id as another; told apart, nothing is lost"},
+    {"ring_overflow",
+     "events lost on their way from the kernel: mappings, stacks or processes may be missing"},
+    {"missed_release",
+     "given back unseen: the same address was acquired again; the old resource was closed"},
+    {"unmatched_release", "given back what was acquired before tracing began: not an error"},
+    {"read_fault", "values that could not be read from the process: those calls were not counted"},
+    {"abandoned_call", "calls left by longjmp or an exception before they returned: not counted"},
+    {"kernel_memory", "not counted: the kernel had no memory for a table entry at that moment"},
+    {"process_table_full", "processes not traced: the table of processes was full"}};
 
 constexpr std::array<std::string_view, 6> kStackEndNames = {"complete", "no_row",     "unreadable",
                                                             "depth",    "no_mapping", "rule"};
@@ -45,8 +53,11 @@ std::size_t index(model::StackEnd end) {
 
 }  // namespace
 
-std::string_view loss_meaning(std::size_t loss) {
-  return kLossMeanings.at(loss);
+std::string_view loss_meaning(std::string_view loss) {
+  for (const LossMeaning& known : kLossMeanings) {
+    if (known.name == loss) return known.meaning;
+  }
+  return {};
 }
 
 std::string_view stack_end_name(const analyze::ReportSite& site) {
@@ -102,6 +113,11 @@ std::string target_words(const analyze::Report& report, std::size_t most) {
     words += fmt::format(" and {} more", report.targets.size() - most);
   }
   return words;
+}
+
+std::string owner_words(const analyze::ReportSite& site) {
+  if (site.pid == 0) return "unknown process";
+  return fmt::format("{} ({})", printable(site.comm), site.pid);
 }
 
 std::string utc_time(std::int64_t unix_ns) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,8 @@
 
 namespace leaktrace::output {
 
-/// What a loss (index into model::kLossNames) means for the reader of a report.
-[[nodiscard]] std::string_view loss_meaning(std::size_t loss);
+/// What a loss (one of model::kLossNames) means for the reader of a report; empty for others.
+[[nodiscard]] std::string_view loss_meaning(std::string_view loss);
 
 /// A name for programs: "complete", "no_row", …; "missing" when nothing is known of the stack.
 [[nodiscard]] std::string_view stack_end_name(const analyze::ReportSite& site);
@@ -27,6 +28,9 @@ namespace leaktrace::output {
 
 /// "server (1234)"; of many targets the first `most` and "and 3 more". Printable.
 [[nodiscard]] std::string target_words(const analyze::Report& report, std::size_t most);
+
+/// "server (1234)", for the process that a site belongs to. Printable.
+[[nodiscard]] std::string owner_words(const analyze::ReportSite& site);
 
 /// Wall-clock time in UTC: "2026-01-01T00:00:00Z".
 [[nodiscard]] std::string utc_time(std::int64_t unix_ns);

@@ -59,9 +59,11 @@ std::string resources(model::Kind kind, std::uint64_t count) {
                                    : counted(count, "block", "blocks");
 }
 
-std::string count_rate(double per_second) {
-  if (std::abs(per_second) < 0.005) return "0/s";
-  return fmt::format("{:+.{}f}/s", per_second, std::abs(per_second) < 10 ? 2 : 0);
+/// "+1.75 blocks/s"; empty when it rounds to nothing.
+std::string count_rate(model::Kind kind, double per_second) {
+  if (std::abs(per_second) < 0.005) return {};
+  return fmt::format(", {:+.{}f} {}/s", per_second, std::abs(per_second) < 10 ? 2 : 0,
+                     kind == model::Kind::mmap ? "mappings" : "blocks");
 }
 
 std::string share(std::uint64_t part, std::uint64_t whole) {
@@ -114,11 +116,11 @@ std::string site_numbers(const analyze::ReportSite& site, std::uint64_t all_byte
   const std::string indent(kIndent, ' ');
   std::string out = paragraph(
       indent,
-      fmt::format("{}{} outstanding in {}, {}, {}, oldest {}{}",
-                  human_bytes(site.outstanding_bytes), share(site.outstanding_bytes, all_bytes),
-                  resources(site.kind, site.outstanding_count),
-                  human_byte_rate(site.bytes_per_second), count_rate(site.count_per_second),
-                  site.oldest_exact ? "" : "<= ", human_seconds(site.oldest_seconds)));
+      fmt::format(
+          "{}{} outstanding in {}, {}{}, oldest {}{}", human_bytes(site.outstanding_bytes),
+          share(site.outstanding_bytes, all_bytes), resources(site.kind, site.outstanding_count),
+          human_byte_rate(site.bytes_per_second), count_rate(site.kind, site.count_per_second),
+          site.oldest_exact ? "" : "<= ", human_seconds(site.oldest_seconds)));
   out += paragraph(indent, fmt::format("acquired {} in {}, released {} in {}",
                                        human_bytes(site.total.acquired_bytes),
                                        resources(site.kind, site.total.acquired_count),
@@ -200,11 +202,9 @@ std::string block_lines(const analyze::ReportSite& site) {
 std::string site_lines(const analyze::ReportSite& site, std::size_t rank,
                        const analyze::Report& report) {
   const std::string prefix = fmt::format("{:>2}. ", rank);
-  const std::string owner =
-      report.targets.size() == 1
-          ? fmt::format("  [{}]", model::kind_name(site.kind))
-          : fmt::format("  [{}, {} ({})]", model::kind_name(site.kind),
-                        site.comm.empty() ? "?" : printable(site.comm), site.pid);
+  std::string owner = fmt::format("  [{}", model::kind_name(site.kind));
+  if (report.targets.size() != 1) owner += ", " + owner_words(site);
+  owner += ']';
   const std::size_t width = kWidth - columns(prefix) - std::min(columns(owner), kWidth / 2);
   std::string out = '\n' + prefix + shorten_function(printable(site.label), width) + owner + '\n';
   out += site_numbers(site, report.all_outstanding_bytes);
@@ -218,8 +218,8 @@ std::string loss_lines(const model::Losses& losses) {
   std::string out;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (losses[i] == 0) continue;
-    out += paragraph(fmt::format("  {:>10}  {:<17}  ", losses[i], model::kLossNames[i]),
-                     loss_meaning(i));
+    out += paragraph(fmt::format("  {:>10}  {:<18}  ", losses[i], model::kLossNames[i]),
+                     loss_meaning(model::kLossNames[i]));
   }
   return out.empty() ? "no losses\n" : "losses\n" + out;
 }
