@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/output/sample_report.h"
+
+#include <fmt/format.h>
+
+namespace leaktrace::output {
+namespace {
+
+using analyze::Report;
+using analyze::ReportFrame;
+using analyze::ReportSite;
+
+constexpr std::uint64_t kMiB = 1024 * 1024;
+
+ReportFrame frame(const std::string& function, const std::string& file, std::uint32_t line,
+                  std::uint64_t offset, bool inlined = false,
+                  const std::string& module = "/usr/bin/server") {
+  return {{function, file, line, inlined}, module, "ab12cd34", offset, 0x550000000001 + offset};
+}
+
+const char* const kLongTemplate =
+    "void std::vector<std::map<std::__cxx11::basic_string<char, std::char_traits<char>, "
+    "std::allocator<char> >, std::pair<int, std::vector<double, std::allocator<double> > >, "
+    "std::less<void>, std::allocator<int> >, std::allocator<int> >::_M_realloc_insert<int const&>"
+    "(__gnu_cxx::__normal_iterator<int*, std::vector<int, std::allocator<int> > >, int const&)";
+
+ReportSite container_site() {
+  ReportSite site;
+  site.pid = 1234;
+  site.comm = "server <&\"'>";
+  site.label = "Cache<std::map<int, std::pair<char, long> > >::remember";
+  site.verdict = analyze::Verdict::growing;
+  site.confidence = 0.9994;
+  site.evidence = "outstanding rose from 1.2 MiB to 9.8 MiB in 60 s";
+  site.outstanding_count = 120;
+  site.outstanding_bytes = 98 * kMiB / 10;
+  site.total = {1234, 12 * kMiB, 1114, 12 * kMiB - site.outstanding_bytes, 0};
+  site.bytes_per_second = 150323.2;
+  site.count_per_second = 1.75;
+  site.growth_low = 150000.5;
+  site.growth_high = 151000;
+  site.oldest_seconds = 59.5;
+  site.oldest_exact = true;
+  site.stack_complete = true;
+  site.stack = {
+      frame("operator new(unsigned long)", "", 0, 0xa1234, false,
+            "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30"),
+      frame("__gnu_cxx::new_allocator<int>::allocate(unsigned long, void const*)",
+            "/usr/include/c++/12/bits/new_allocator.h", 137, 0x2000, true),
+      frame("std::allocator_traits<std::allocator<int> >::allocate(std::allocator<int>&, unsigned "
+            "long)",
+            "/usr/include/c++/12/bits/alloc_traits.h", 464, 0x2000, true),
+      frame(kLongTemplate, "/usr/include/c++/12/bits/vector.tcc", 440, 0x2000),
+      frame("Cache<std::map<int, std::pair<char, long> > >::remember(int)",
+            "/home/builder/a/very/long/path/to/the/project/with/many/directories/src/cache.cpp",
+            314, 0x2345),
+      frame("(anonymous namespace)::serve(Request const&)::{lambda(int, char)#1}::operator()(int, "
+            "char) const",
+            "src/servé.cpp", 20, 0x2400),
+      frame("main", "src/main.cpp", 9, 0x2500)};
+  return site;
+}
+
+/// As build_report gives it when blocks are asked for, over the limit of what text prints.
+ReportSite deep_site() {
+  ReportSite site;
+  site.pid = 1234;
+  site.comm = "server <&\"'>";
+  site.kind = model::Kind::mmap;
+  site.label = "walk<0>";
+  site.evidence = "outstanding is 1.0 MiB, as it was 60 s before";
+  site.outstanding_count = 25;
+  site.outstanding_bytes = kMiB;
+  site.total = {25, kMiB, 0, 0, 0};
+  site.oldest_seconds = 12;
+  site.stack_end = model::StackEnd::depth;
+  for (std::uint32_t i = 0; i < 127; ++i) {
+    site.stack.push_back(
+        frame(fmt::format("walk<{}>(node*)", i), "src/tree.cpp", 100 + i, 0x3000 + i));
+  }
+  for (std::uint64_t i = 0; i < 25; ++i) {
+    site.blocks.push_back(
+        {0x7f0000000000 + i * 0x1000, kMiB / 25, 12.0 - static_cast<double>(i) / 4});
+  }
+  return site;
+}
+
+ReportSite nameless_site() {
+  ReportSite site;
+  site.pid = 77;
+  site.comm = "\x1b[31mred\xff\n";
+  site.label = "stripped;lib\n.so+0x99";
+  site.evidence = "outstanding fell from 2.0 KiB to 1.0 KiB in 60 s";
+  site.outstanding_count = 1;
+  site.outstanding_bytes = 1024;
+  site.total = {2, 2048, 1, 1024, 0};
+  site.bytes_per_second = -17.07;
+  site.count_per_second = -0.0167;
+  site.growth_low = site.growth_high = site.bytes_per_second;
+  site.oldest_seconds = 3600;
+  site.stack_end = model::StackEnd::no_row;
+  site.stack = {frame("", "", 0, 0x99, false, "/opt/x/stripped;lib\n.so"),
+                {{"", "", 0, false}, "", "", 0, 0x7ffff7000010},
+                frame("\x1b[2Jclear;\xc3(", "", 0, 0x77, false, "/opt/x/odd\xfe.so")};
+  return site;
+}
+
+ReportSite zero_byte_site() {
+  ReportSite site;
+  site.pid = 77;
+  site.comm = "\x1b[31mred\xff\n";
+  site.label = "_RNvC6 größe";
+  site.evidence = "outstanding stayed at 0 B and rose in number from 1 to 7 in 60 s";
+  site.outstanding_count = 7;
+  site.total = {7, 0, 0, 0, 0};
+  site.count_per_second = 0.1;
+  site.oldest_seconds = 60;
+  site.stack_complete = true;
+  site.stack = {frame("größe", "src/größe.rs", 1, 0x10), frame("main", "src/main.cpp", 9, 0x2500)};
+  return site;
+}
+
+ReportSite stackless_site() {
+  ReportSite site;
+  site.label = "(no stack)";
+  site.evidence = "outstanding is 64 B (1 in number); it was read once, so no change can be told";
+  site.outstanding_count = 1;
+  site.outstanding_bytes = 64;
+  site.total = {1, 64, 0, 0, 0};
+  site.oldest_seconds = 0.25;
+  site.stack_missing = true;
+  return site;
+}
+
+void add_up(Report& report) {
+  report.all_sites = report.sites.size();
+  for (const ReportSite& site : report.sites) {
+    report.all_outstanding_count += site.outstanding_count;
+    report.all_outstanding_bytes += site.outstanding_bytes;
+  }
+}
+
+}  // namespace
+
+Report empty_report() {
+  Report report;
+  report.tool_version = "0.1.0";
+  report.targets = {{4321, "true", "/usr/bin/true", "/user.slice", true, 0}};
+  report.start_unix_ns = 1'767'225'600'000'000'000;
+  report.seconds = 0.25;
+  report.intervals = 1;
+  report.final = true;
+  return report;
+}
+
+Report plain_report() {
+  Report report = empty_report();
+  report.targets = {{1234, "server", "/usr/bin/server", "/system.slice", false, std::nullopt}};
+  report.seconds = 60;
+  report.intervals = 60;
+  ReportSite& site = report.sites.emplace_back();
+  site.pid = 1234;
+  site.comm = "server";
+  site.label = "leaky_handler";
+  site.outstanding_count = 60;
+  site.outstanding_bytes = 60 * 1024;
+  site.total = {61, 61 * 1024, 1, 1024, 0};
+  site.bytes_per_second = 1024;
+  site.count_per_second = 1;
+  site.oldest_seconds = 59;
+  site.stack_complete = true;
+  site.stack = {frame("leaky_handler", "src/main.c", 14, 0x100),
+                frame("main", "src/main.c", 30, 0x200)};
+  add_up(report);
+  return report;
+}
+
+Report awkward_report() {
+  Report report;
+  report.tool_version = "0.1.0";
+  report.targets = {
+      {77, "\x1b[31mred\xff\n", "/opt/x/red\xff", "/", true, 0x8b},
+      {1234, "server <&\"'>", "/usr/bin/server", "/system.slice/größe.service", false, {}},
+      {1300, "worker", "/usr/bin/worker", "/", true, 0x300}};
+  report.start_unix_ns = 1'767'225'600'123'456'789;
+  report.seconds = 60.5;
+  report.intervals = 60;
+  report.cut_off = true;
+  report.sampling_bytes = 512 * 1024;
+  report.budget_percent = 2.5;
+  report.duty_percent = 80;
+  report.probe_hits = 1'234'567;
+  report.nanoseconds_per_hit = 550;
+  report.percent_of_target_cpu = 1.13;
+  for (std::size_t i = 0; i < report.losses.size(); ++i) report.losses[i] = i * i * i + 1;
+  report.filters = "only heap, mmap; blocks of 1.0 KiB and more";
+  report.sites = {container_site(), deep_site(), nameless_site(), stackless_site(),
+                  zero_byte_site()};
+  add_up(report);
+  report.all_sites += 3;  // cut off by --top
+  report.all_outstanding_count += 3;
+  report.all_outstanding_bytes += 48;
+  return report;
+}
+
+}  // namespace leaktrace::output

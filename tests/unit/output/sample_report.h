@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "user/analyze/report.h"
+
+namespace leaktrace::output {
+
+/// A report that holds everything that is hard to print: markup, bytes that are no UTF-8, terminal
+/// escapes, long templates, a stack of 127 frames, blocks of zero bytes, no names, no stack,
+/// every loss, processes that ended.
+[[nodiscard]] analyze::Report awkward_report();
+
+/// A finished trace that found nothing.
+[[nodiscard]] analyze::Report empty_report();
+
+/// One process, one site: what most reports look like.
+[[nodiscard]] analyze::Report plain_report();
+
+}  // namespace leaktrace::output

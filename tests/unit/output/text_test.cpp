@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "tests/unit/output/sample_report.h"
+#include "user/output/printable.h"
+#include "user/output/reasons.h"
+#include "user/output/writers.h"
+
+namespace leaktrace::output {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Text, FitsAHundredColumnsWhateverTheNames) {
+  for (const analyze::Report& report : {awkward_report(), plain_report(), empty_report()}) {
+    std::istringstream lines(write_text(report));
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_LE(columns(line), 100U) << line;
+      EXPECT_EQ(printable(line), line) << "a terminal would obey this line";
+    }
+  }
+}
+
+TEST(Text, SaysWhatAnEngineerAsksFirst) {
+  const std::string text = write_text(plain_report());
+  EXPECT_THAT(text, HasSubstr("server (1234)"));
+  EXPECT_THAT(text,
+              HasSubstr("60.0 KiB (100.0 %) outstanding in 60 blocks, +1.0 KiB/s, +1.00 blocks/s"));
+  EXPECT_THAT(text, HasSubstr("oldest <= 59 s"));
+  EXPECT_THAT(text, HasSubstr("acquired 61.0 KiB in 61 blocks, released 1.0 KiB in 1 block\n"));
+  EXPECT_THAT(text, HasSubstr("#0   leaky_handler  src/main.c:14  (server)"));
+  EXPECT_THAT(text, HasSubstr("no losses"));
+  EXPECT_THAT(text, Not(HasSubstr("undecided")));
+  EXPECT_THAT(text, Not(HasSubstr("cut")));
+}
+
+TEST(Text, AnEmptyReportSaysSo) {
+  const std::string text = write_text(empty_report());
+  EXPECT_THAT(text, HasSubstr("nothing is outstanding"));
+  EXPECT_THAT(text, HasSubstr("true (4321) exited with status 0"));
+  analyze::Report cut = plain_report();
+  cut.sites.clear();  // --top 0
+  EXPECT_THAT(write_text(cut), Not(HasSubstr("nothing is outstanding")));
+}
+
+TEST(Text, EveryLossIsExplainedAndZeroOnesAreNot) {
+  const std::string text = write_text(awkward_report());
+  for (std::string_view name : model::kLossNames) {
+    EXPECT_THAT(text, HasSubstr(std::string(name)));
+    EXPECT_FALSE(loss_meaning(name).empty()) << name;
+  }
+  analyze::Report one = plain_report();
+  one.losses[8] = 5;
+  EXPECT_THAT(write_text(one), HasSubstr("given back what was acquired before tracing began"));
+  EXPECT_THAT(write_text(one), Not(HasSubstr("read_fault")));
+}
+
+TEST(Text, StacksThatAreNotWholeSayWhy) {
+  const std::string text = write_text(awkward_report());
+  EXPECT_THAT(text, HasSubstr("stack cut here: it is deeper than 127 frames"));
+  EXPECT_THAT(text, HasSubstr("stack cut here: no unwind information"));
+  EXPECT_THAT(text, HasSubstr("no stack: the tables of stacks were full"));
+}
+
+TEST(Text, FramesOfTheAllocatorAreFolded) {
+  const std::string text = write_text(awkward_report());
+  EXPECT_THAT(text, HasSubstr("#0   operator new(unsigned long)  (libstdc++.so.6.0.30)"));
+  EXPECT_THAT(text, HasSubstr("2 frames of the allocator and the standard library"));
+  EXPECT_THAT(text, Not(HasSubstr("new_allocator")));
+  EXPECT_THAT(text, HasSubstr("#4   Cache<"));
+}
+
+TEST(Text, EndsOfProcessesAreInWords) {
+  const std::string text = write_text(awkward_report());
+  EXPECT_THAT(text, HasSubstr("(77) was killed by signal 11 (SIGSEGV) and dumped core"));
+  EXPECT_THAT(text, HasSubstr("worker (1300) exited with status 3"));
+  EXPECT_THAT(text, HasSubstr("this recording is cut off"));
+}
+
+TEST(Text, AVerdictIsNeverCertain) {
+  analyze::Report report = plain_report();
+  report.sites[0].verdict = analyze::Verdict::growing;
+  report.sites[0].confidence = 1;
+  report.sites[0].evidence = "because";
+  EXPECT_THAT(write_text(report), HasSubstr("growing (99.9 % sure): because"));
+}
+
+TEST(Text, LongListsOfBlocksEndWithTheirRest) {
+  EXPECT_THAT(write_text(awkward_report()), HasSubstr("5 blocks more"));
+}
+
+}  // namespace
+}  // namespace leaktrace::output
