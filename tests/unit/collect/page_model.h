@@ -86,8 +86,9 @@ class PageModel {
     std::vector<PageKey> gone;
     for (const auto& [at, page] : pages_) {
       if (at.first != image || mappings_[page.mapping].acquired_ns >= as_of_ns) continue;
+      const std::uint64_t address = at.second * kPage;
       const bool is_mapped = std::ranges::any_of(mapped, [&](const AddressRange& range) {
-        return at.second * kPage >= range.start && at.second * kPage < range.end;
+        return address >= range.start && address < range.end;
       });
       if (!is_mapped) gone.push_back(at);
     }
