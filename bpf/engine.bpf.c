@@ -113,6 +113,7 @@ static __always_inline void begin_call(struct pt_regs* ctx, struct lt_thread* th
   call->taken = 0;
   call->nested = row->kind != LT_KIND_HEAP && call_of(thread, LT_KIND_HEAP)->active;
   call->active = 1;
+  thread->last_released = 0;
 }
 
 /* ---- Acquiring ------------------------------------------------------------------------------ */
@@ -173,8 +174,11 @@ static __always_inline void release_point(struct lt_thread* thread,
   struct lt_resource resource;
   if (take_resource(&key, &resource)) {
     count_released(process->image, kind, &resource);
+    if (thread) thread->last_released = handle;
     return;
   }
+  /* operator delete that calls free: seen twice. */
+  if (thread && thread->last_released == handle) return;
   /* Within a call of the same kind it may be the very block that the call has taken out (a realloc
    * that frees), or one that the call made and did not count. */
   if (thread && call_of(thread, kind)->active) return;
@@ -229,7 +233,7 @@ int release_enter(struct pt_regs* ctx) {
   read_arguments(ctx, &arguments);
   __u64 handle = value_at_entry(&arguments, &row->old_handle);
   if (row->extent == LT_EXTENT_POINT) {
-    if (handle) release_point(current_thread(), process, row->kind, handle);
+    if (handle) release_point(current_thread_or_new(), process, row->kind, handle);
     return 0;
   }
   struct lt_thread* thread = current_thread_or_new();

@@ -11,6 +11,7 @@
 
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/losses.bpf.h"
+#include "bpf/lib/unwind_scratch.bpf.h"
 
 /* The outermost call of one kind that a thread is in, from its entry probe to its return probe. */
 struct lt_call {
@@ -38,10 +39,6 @@ struct lt_event_stack_head {
   __u8 bytes[sizeof(struct lt_event_stack)];
 } __attribute__((aligned(8)));
 
-struct lt_registers {
-  __u64 pc, sp, fp;
-};
-
 struct lt_thread {
   struct lt_call calls[LT_KIND_SLOTS]; /* by kind */
   struct lt_registers registers;       /* where a walk begins */
@@ -50,6 +47,8 @@ struct lt_thread {
   struct lt_stack_hash hash;        /* of the frames it found */
   struct lt_event_stack_head event; /* a stack event is built in place: this, then frames */
   __u64 frames[LT_MAX_FRAMES + 1];
+  struct lt_unwind_scratch scratch;
+  __u64 last_released; /* by this thread; 0 once it has acquired again */
 };
 
 /* By pid_tgid. Entries are made on a thread's first call and deleted when it exits. */

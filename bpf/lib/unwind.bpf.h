@@ -24,8 +24,8 @@
 #include "leaktrace/abi.h"
 #include "leaktrace/unwind_abi.h"
 
-#define LT_UNWIND_WINDOW_WORDS 128
-#define LT_UNWIND_WINDOW_BYTES (LT_UNWIND_WINDOW_WORDS * 8)
+#include "bpf/lib/unwind_scratch.bpf.h"
+
 #define LT_UNWIND_CACHE_SETS 16384
 #define LT_UNWIND_USER_PAGE 4096
 
@@ -34,28 +34,6 @@
 
 /* The kernel nests no more return probes on one thread (MAX_URETPROBE_DEPTH). */
 #define LT_UNWIND_RETURN_PROBES 64
-
-struct lt_registers {
-  __u64 pc, sp, fp;
-};
-
-/* What the unwinder keeps between steps; in a map value that belongs to the calling thread. */
-struct lt_unwind_scratch {
-  struct lt_registers regs; /* of the frame that is unwound next */
-  __u64 link;               /* arm64: the link register, after a signal frame */
-  __u64 trampoline;         /* where uretprobes make functions return to; 0: there is none */
-  __u64 return_instance;    /* struct return_instance to search on from; 0: from the first */
-  __u64 generation;         /* of the process's ranges */
-  __u32 first_range;
-  __u32 ranges;
-  __u32 reason;  /* enum lt_stack_flags */
-  __u32 exact;   /* pc was interrupted: it is no return address */
-  __u32 guessed; /* pc was found through a frame pointer without unwind information */
-  __u32 nothing; /* always 0, which the verifier does not know */
-  __u64 window_start;
-  __u64 window_bytes;
-  __u64 window[LT_UNWIND_WINDOW_WORDS];
-};
 
 struct lt_unwind_frame_list {
   __u64 address[LT_MAX_FRAMES];
@@ -279,8 +257,12 @@ static __always_inline __u64 lt_unwind_trampoline(void) {
       !bpf_core_field_exists(struct uprobes_state___lt, xol_area) ||
       !bpf_core_field_exists(struct uprobe_task___lt, return_instances))
     return 0;
+  /* The verifier knows these types: plain loads, which read 0 where a pointer is bad. */
   struct task_struct___lt* task = (void*)bpf_get_current_task_btf();
-  return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+  struct mm_struct___lt* mm = task->mm;
+  if (!mm) return 0;
+  struct xol_area___lt* area = mm->uprobes_state.xol_area;
+  return area ? area->vaddr : 0;
 }
 
 /*

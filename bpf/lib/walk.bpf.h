@@ -9,6 +9,7 @@
 
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/threads.bpf.h"
+#include "bpf/lib/unwind.bpf.h"
 
 static __always_inline void read_registers(struct pt_regs* ctx, struct lt_registers* registers) {
   registers->pc = PT_REGS_IP(ctx);
@@ -23,31 +24,9 @@ static __always_inline void read_registers(struct pt_regs* ctx, struct lt_regist
  */
 __noinline __u32 walk_stack(struct lt_thread* thread) {
   if (!thread) return 0;
-  __u64 fp = thread->registers.fp;
-  __u64 low = thread->registers.sp;
-  __u32 n = 1;
-  thread->frames[0] = thread->registers.pc;
-  thread->reason = LT_STACK_DEPTH;
-  for (__u32 i = 1; i < LT_MAX_FRAMES; i++) {
-    __u64 frame[2];
-    if (fp < low || fp & 7 || fp - low > (1 << 20)) {
-      thread->reason = fp ? LT_STACK_NO_ROW : LT_STACK_COMPLETE;
-      break;
-    }
-    if (bpf_probe_read_user(frame, sizeof(frame), (void*)fp)) {
-      thread->reason = LT_STACK_UNREADABLE;
-      break;
-    }
-    if (!frame[1]) {
-      thread->reason = LT_STACK_COMPLETE;
-      break;
-    }
-    thread->frames[i] = frame[1];
-    n = i + 1;
-    low = fp + 16;
-    fp = frame[0];
-  }
-  return n;
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  return unwind_user_stack(tgid, &thread->registers, thread->frames, &thread->scratch,
+                           &thread->reason);
 }
 
 #endif

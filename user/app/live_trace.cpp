@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/app/live_trace.h"
 
-#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/epoll.h>
@@ -17,7 +16,6 @@
 #include <cmath>
 #include <utility>
 
-#include "engine.skel.h"
 #include "user/app/privileges.h"
 #include "user/app/version.h"
 #include "user/base/file.h"
@@ -125,13 +123,13 @@ Result<void> LiveTrace::open() {
   tracer_ = std::move(*tracer);
 
   began_ns_ = clock_ns(CLOCK_MONOTONIC);
-  const auto& maps = tracer_->engine().skeleton()->maps;
+  tracer::EngineMaps maps = tracer_->engine().maps();
   auto source = collect::LiveSource::create(
-      {.events = bpf_map__fd(maps.events),
-       .call_sites = bpf_map__fd(maps.call_sites),
-       .live_resources = bpf_map__fd(maps.live_resources),
-       .losses = bpf_map__fd(maps.losses),
-       .probe_hits = bpf_map__fd(maps.probe_hits)},
+      {.events = maps.events,
+       .call_sites = maps.call_sites,
+       .live_resources = maps.live_resources,
+       .losses = maps.losses,
+       .probe_hits = maps.probe_hits},
       {.began_ns = began_ns_,
        .ranges = {.page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
                   .max_parts = config_.trace.max_live,

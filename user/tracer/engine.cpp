@@ -197,6 +197,24 @@ Result<Link> Engine::attach_mapping_stops() {
   return link;
 }
 
+EngineMaps Engine::maps() const {
+  const auto& maps = skeleton_->maps;
+  return {.events = bpf_map__fd(maps.events),
+          .call_sites = bpf_map__fd(maps.call_sites),
+          .live_resources = bpf_map__fd(maps.live_resources),
+          .losses = bpf_map__fd(maps.losses),
+          .probe_hits = bpf_map__fd(maps.probe_hits)};
+}
+
+UnwindMapFds Engine::unwind_maps() const {
+  const auto& maps = skeleton_->maps;
+  return {.rows = bpf_map__fd(maps.unwind_rows),
+          .pages = bpf_map__fd(maps.unwind_pages),
+          .ranges = bpf_map__fd(maps.unwind_ranges),
+          .rules = bpf_map__fd(maps.unwind_rules),
+          .procs = bpf_map__fd(maps.unwind_procs)};
+}
+
 Result<void> Engine::set_process(pid_t pid, lt_process process) {
   if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.processes), &pid, &process, BPF_ANY) != 0) {
     return fail(describe_errno("cannot add to the table of processes", errno));

@@ -11,6 +11,7 @@
 #include "leaktrace/abi.h"
 #include "user/base/result.h"
 #include "user/catalog/row.h"
+#include "user/tracer/unwind_tables.h"
 
 struct bpf_link;
 struct bpf_program;
@@ -39,6 +40,16 @@ struct EngineLimits {
   std::uint32_t ring_bytes = 4U << 20;
   std::uint64_t min_size = 0;
   std::uint64_t max_size = UINT64_MAX;
+  std::uint64_t unwind_bytes = 256U << 20;  ///< kernel memory for unwind information
+};
+
+/// Descriptors of the maps that a collector reads; they belong to the engine.
+struct EngineMaps {
+  int events = -1;
+  int call_sites = -1;
+  int live_resources = -1;
+  int losses = -1;
+  int probe_hits = -1;
 };
 
 /// The programs that run on entry and return of hooked functions.
@@ -82,8 +93,9 @@ class Engine {
   /// Nothing when the process is not, or no longer, in the table.
   [[nodiscard]] std::optional<lt_process> process(pid_t pid) const;
 
+  [[nodiscard]] UnwindMapFds unwind_maps() const;
   [[nodiscard]] ProbeMode mode() const { return mode_; }
-  [[nodiscard]] const engine_bpf* skeleton() const { return skeleton_.get(); }
+  [[nodiscard]] EngineMaps maps() const;
 
  private:
   struct SkeletonDeleter {

@@ -24,8 +24,9 @@ bool is_gone(pid_t pid) {
 
 }  // namespace
 
-Tracer::Tracer(Engine engine, TracerOptions options, TracerListener listener)
+Tracer::Tracer(Engine engine, UnwindTables unwind, TracerOptions options, TracerListener listener)
     : engine_(std::move(engine)),
+      unwind_(std::move(unwind)),
       options_(std::move(options)),
       listener_(std::move(listener)),
       modules_(wanted_symbols(options_.rows)) {}
@@ -33,8 +34,10 @@ Tracer::Tracer(Engine engine, TracerOptions options, TracerListener listener)
 Result<std::unique_ptr<Tracer>> Tracer::create(TracerOptions options, TracerListener listener) {
   auto engine = Engine::load(options.limits, options.rows, options.mode);
   if (!engine) return engine.unexpected();
+  auto unwind = UnwindTables::create(engine->unwind_maps(), options.limits.unwind_bytes);
+  if (!unwind) return unwind.unexpected();
   return std::unique_ptr<Tracer>(
-      new Tracer(std::move(*engine), std::move(options), std::move(listener)));
+      new Tracer(std::move(*engine), std::move(*unwind), std::move(options), std::move(listener)));
 }
 
 Result<void> Tracer::add_process(pid_t pid, std::uint32_t flags) {
@@ -81,16 +84,50 @@ Result<void> Tracer::rescan(pid_t pid) {
     return is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
                         : Result<void>(maps.unexpected());
   }
-  AddressSpace& space = images_[found->second.image];
+  auto learned = learn_code(pid, found->second, *maps);
+  if (!learned) return learned;
   for (const Mapping& mapping : *maps) {
     if (!mapping.executable || !mapping.is_file()) continue;
-    const Module* module = modules_.find_or_open(pid, mapping);
-    announce(*module);
-    space.add(mapping, module);
-    auto looked = look_at(pid, found->second, *module);
+    auto looked = look_at(pid, found->second, *modules_.find_or_open(pid, mapping));
     if (!looked) return looked;
   }
   return {};
+}
+
+// Names and unwind information before probes: the first stack is whole.
+Result<void> Tracer::learn_code(pid_t pid, TracedProcess& process,
+                                const std::vector<Mapping>& maps) {
+  AddressSpace& space = images_[process.image];
+  std::vector<UnwindMapping> code;
+  for (const Mapping& mapping : maps) {
+    if (!mapping.executable || mapping.path == "[vsyscall]") continue;
+    const Module* module = mapping.is_file() ? modules_.find_or_open(pid, mapping) : nullptr;
+    if (module) {
+      announce(*module);
+      space.add(mapping, module);
+    }
+    code.push_back({mapping.start, mapping.end, mapping.offset, unwind_module(mapping, module)});
+  }
+  if (code == process.code) return {};
+  auto set = unwind_.set_process(static_cast<std::uint32_t>(pid), code);
+  // Stacks are cut then, and say so; what is counted stays right.
+  if (!set) log::warning("process {}: {}", pid, set.error().message());
+  process.code = std::move(code);
+  return {};
+}
+
+UnwindModule Tracer::unwind_module(const Mapping& mapping, const Module* module) {
+  if (mapping.path == "[vdso]") {
+    auto vdso = unwind_.add_vdso();
+    return vdso ? *vdso : UnwindModule{};
+  }
+  if (!module || !module->fd) return {};
+  std::string key = module->image.build_id.empty()
+                        ? fmt::format("{}:{}", mapping.device, mapping.inode)
+                        : module->image.build_id;
+  auto added = unwind_.add_module(key, module->fd.get());
+  if (!added) log::debug("{}: {}", module->path, added.error().message());
+  return added ? *added : UnwindModule{};
 }
 
 Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& module) {
@@ -127,11 +164,15 @@ void Tracer::on_fork(const lt_event_process& event) {
   auto pid = static_cast<pid_t>(event.header.tgid);
   TracedProcess& child = processes_[pid];
   child.image = event.header.image;
-  if (event.flags & LT_PROCESS_SHARED) return;
   if (parent != processes_.end()) {
-    images_[child.image] = images_[parent->second.image];
     child.looked_at = parent->second.looked_at;
+    child.code = parent->second.code;
+    if (auto set = unwind_.set_process(event.header.tgid, child.code); !set) {
+      log::warning("process {}: {}", pid, set.error().message());
+    }
   }
+  if (event.flags & LT_PROCESS_SHARED) return;
+  if (parent != processes_.end()) images_[child.image] = images_[parent->second.image];
   listener_.on_image(child.image, read_process_info(pid));
 }
 

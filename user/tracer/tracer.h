@@ -19,6 +19,7 @@
 #include "user/tracer/engine.h"
 #include "user/tracer/modules.h"
 #include "user/tracer/probes.h"
+#include "user/tracer/unwind_tables.h"
 
 namespace leaktrace::tracer {
 
@@ -89,15 +90,20 @@ class Tracer {
     std::vector<Link> loader_hook;
     std::vector<Link> entry_hook;
     Link mapping_stops;
+    std::vector<UnwindMapping> code;  ///< as the BPF unwinder knows it
   };
 
-  Tracer(Engine engine, TracerOptions options, TracerListener listener);
+  Tracer(Engine engine, UnwindTables unwind, TracerOptions options, TracerListener listener);
   [[nodiscard]] Result<void> add_process(pid_t pid, std::uint32_t flags);
+  [[nodiscard]] Result<void> learn_code(pid_t pid, TracedProcess& process,
+                                        const std::vector<Mapping>& maps);
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
+  [[nodiscard]] UnwindModule unwind_module(const Mapping& mapping, const Module* module);
 
   Engine engine_;
+  UnwindTables unwind_;
   TracerOptions options_;
   TracerListener listener_;
   ModuleTable modules_;

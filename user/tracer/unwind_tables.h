@@ -40,6 +40,7 @@ struct UnwindMapping {
   uint64_t end = 0;
   uint64_t file_offset = 0;
   UnwindModule module;  ///< default: anonymous code (JIT), or a file that was refused
+  bool operator==(const UnwindMapping&) const = default;
 };
 
 /// What is loaded and what found no room.

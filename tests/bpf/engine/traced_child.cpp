@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bpf/engine/traced_child.h"
 
-#include <bpf/libbpf.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -12,7 +11,6 @@
 #include <algorithm>
 #include <array>
 
-#include "engine.skel.h"
 #include "tests/bpf/engine/hooked.h"
 
 namespace leaktrace::test {
@@ -97,13 +95,13 @@ TracedHooks::TracedHooks(Options options) {
        .on_module = [](const tracer::Module&) {}});
   EXPECT_TRUE(tracer) << tracer.error().message();
   tracer_ = std::move(*tracer);
-  const auto& maps = tracer_->engine().skeleton()->maps;
+  tracer::EngineMaps maps = tracer_->engine().maps();
   auto source = collect::LiveSource::create(
-      {.events = bpf_map__fd(maps.events),
-       .call_sites = bpf_map__fd(maps.call_sites),
-       .live_resources = bpf_map__fd(maps.live_resources),
-       .losses = bpf_map__fd(maps.losses),
-       .probe_hits = bpf_map__fd(maps.probe_hits)},
+      {.events = maps.events,
+       .call_sites = maps.call_sites,
+       .live_resources = maps.live_resources,
+       .losses = maps.losses,
+       .probe_hits = maps.probe_hits},
       {.began_ns = monotonic_ns(), .ranges = {}},
       {.resolve =
            [](const lt_event_header&, std::uint64_t address) {
