@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 
-#include "tests/bpf/engine/hooked.h"
 
 namespace leaktrace::test {
 namespace {
@@ -78,7 +77,7 @@ void Child::end() {
 TracedHooks::TracedHooks(Options options) {
   tracer::TracerOptions settings;
   settings.limits = options.limits;
-  settings.rows = hooked_rows();
+  settings.rows = options.rows;
   settings.mode = options.mode;
   settings.follow = options.follow;
   auto tracer = tracer::Tracer::create(

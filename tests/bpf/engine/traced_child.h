@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "tests/bpf/engine/hooked.h"
 #include "user/collect/live_source.h"
 #include "user/model/trace.h"
 #include "user/tracer/tracer.h"
@@ -35,12 +36,13 @@ class Child {
   int done_ = -1;
 };
 
-/// A whole kernel side with the catalog of hooked.h, and the trace that comes out of it.
+/// A whole kernel side, with the catalog of hooked.h unless told otherwise, and the trace that comes out of it.
 class TracedHooks {
  public:
   struct Options {
     tracer::ProbeMode mode = tracer::ProbeMode::single;
     tracer::EngineLimits limits;
+    std::vector<catalog::Row> rows = hooked_rows();
     bool follow = false;
   };
 
