@@ -161,8 +161,15 @@ Result<void> LiveTrace::start() {
   for (int fd : {source_->poll_fd(), signals_.fd()}) {
     if (auto watched = watch(fd); !watched) return watched;
   }
-  if (auto armed = arm_timers(); !armed) return armed;
-  if (!config_.target.command.empty()) return start_command();
+  if (!config_.target.command.empty()) {
+    auto armed = arm_timers();
+    return armed ? start_command() : armed;
+  }
+  if (auto attached = attach_running(); !attached) return attached;
+  return arm_timers();
+}
+
+Result<void> LiveTrace::attach_running() {
   for (pid_t pid : config_.target.pids) {
     UniqueFd fd = open_pid(pid);
     auto attached = tracer_->attach(pid);

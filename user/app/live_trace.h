@@ -64,6 +64,7 @@ class LiveTrace {
 
   [[nodiscard]] Result<void> open();
   [[nodiscard]] Result<void> start_command();
+  [[nodiscard]] Result<void> attach_running();
   [[nodiscard]] Result<void> watch(int fd);
   [[nodiscard]] Result<void> arm_timers();
   [[nodiscard]] Result<void> wait_once();

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+
 #include <exception>
 #include <variant>
 
@@ -8,6 +10,8 @@
 
 int main(int argc, char** argv) try {
   using namespace leaktrace;
+  // A recording that reaches the limit on file sizes (ulimit -f) is an error, and no end.
+  ::signal(SIGXFSZ, SIG_IGN);
   app::ParsedLine line = app::parse_command_line(argc, argv);
   if (!line.command) return line.status;
   auto status =

@@ -39,7 +39,7 @@ Result<Pipe> make_pipe() {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::signal(SIGPIPE, SIG_DFL);
+  ::signal(SIGXFSZ, SIG_DFL);  // ignored by leaktrace itself
   ::execvp(arguments[0], arguments);
   int error = errno;
   [[maybe_unused]] ssize_t written = ::write(failure, &error, sizeof(error));
