@@ -40,8 +40,8 @@ class DwarfUnit {
   [[nodiscard]] const std::vector<AddressRange>& function_ranges();
 
  private:
-  /// How much of the tree is walked. Producers known to us put functions that have code outside
-  /// of types, so types are walked only when an address is not found without them.
+  /// How much of the tree is walked. Types are most of it and seldom hold a function with code
+  /// (GCC: a lambda's), so they are walked only when an address is not found without them.
   enum class Depth { none, functions, everything };
 
   struct Function {

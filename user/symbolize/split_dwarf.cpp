@@ -55,7 +55,7 @@ std::optional<Dwarf_Die> split_unit(Dwarf_Die unit, const ElfFile& file) {
 }
 
 std::unique_ptr<ElfFile> empty_debug_file() {
-  constexpr std::string_view kNames("\0.shstrtab\0.debug_str\0", 22);
+  static constexpr std::string_view kNames("\0.shstrtab\0.debug_str\0", 22);
   struct {
     Elf64_Ehdr file{};
     Elf64_Shdr sections[3]{};

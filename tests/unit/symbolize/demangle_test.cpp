@@ -36,6 +36,19 @@ TEST(Demangle, KeepsAFunctionThatOnlyLooksLikeARustHash) {
   EXPECT_EQ(demangle("_ZN3foo17h0123456789abcdxxEv"), "foo::h0123456789abcdxx()");
 }
 
+TEST(Demangle, GivesUpOnShortNamesThatStandForGigabytes) {
+  std::string name = "_Z1fSt4pairIiiE";
+  for (char digit = '0'; digit <= '9'; ++digit) {
+    name += std::string("S_IS") + digit + "_S" + digit + "_E";
+  }
+  for (char digit = 'A'; digit <= 'Z'; ++digit) {
+    name += std::string("S_IS") + digit + "_S" + digit + "_E";
+  }
+  EXPECT_EQ(demangle(name), name);
+  EXPECT_EQ(demangle("_Z1fSt4pairIiiES_IS0_S0_E"),
+            "f(std::pair<int, int>, std::pair<std::pair<int, int>, std::pair<int, int> >)");
+}
+
 TEST(Demangle, GivesUpOnNamesBeyondReason) {
   const std::string name = "_Z" + std::string(100000, 'P') + "v";
   EXPECT_EQ(demangle(name), name);
