@@ -160,7 +160,12 @@ TEST_P(UnwindSubject, SeesThroughReturnProbesOnCallers) {
 INSTANTIATE_TEST_SUITE_P(Programs, UnwindSubject,
                          testing::Values(std::pair{SUBJECT, Program::take_stack},
                                          std::pair{SUBJECT, Program::take_stack_inline},
-                                         std::pair{STATIC_SUBJECT, Program::take_stack}));
+                                         std::pair{STATIC_SUBJECT, Program::take_stack}),
+                         [](const auto& info) {
+                           const std::string file = std::filesystem::path(info.param.first).stem();
+                           const bool is_inline = info.param.second == Program::take_stack_inline;
+                           return file + (is_inline ? "_inline" : "");
+                         });
 
 struct RealProgram {
   std::string name;
