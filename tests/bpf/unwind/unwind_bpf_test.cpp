@@ -161,9 +161,9 @@ INSTANTIATE_TEST_SUITE_P(Programs, UnwindSubject,
                          testing::Values(std::pair{SUBJECT, Program::take_stack},
                                          std::pair{SUBJECT, Program::take_stack_inline},
                                          std::pair{STATIC_SUBJECT, Program::take_stack}),
-                         [](const auto& info) {
-                           const std::string file = std::filesystem::path(info.param.first).stem();
-                           const bool is_inline = info.param.second == Program::take_stack_inline;
+                         [](const auto& test) {
+                           const std::string file = std::filesystem::path(test.param.first).stem();
+                           const bool is_inline = test.param.second == Program::take_stack_inline;
                            return file + (is_inline ? "_inline" : "");
                          });
 
