@@ -48,9 +48,7 @@ DwarfFrames DwarfUnit::look_up(std::uint64_t address) {
     frame.inlined = function.inlined && function.parent != kNoFunction;
     result.frames.push_back(std::exchange(frame, {}));
     if (!function.inlined) {
-      Dwarf_Addr entry = 0;
-      const bool plain = !name(current).mangled && ::dwarf_entrypc(&function.die, &entry) == 0;
-      if (plain) result.plain_name_at = entry;
+      if (!name(current).mangled) result.plain_name_at = entry_of(function.die);
       break;
     }
     set_call(frame, function.die);
@@ -123,6 +121,13 @@ DwarfUnit::Pending DwarfUnit::add_function(Dwarf_Die& die, const Pending& parent
   if (!inlined) ranges_.insert(ranges_.end(), ranges.begin(), ranges.end());
   functions_.push_back({die, inlined ? parent.function : kNoFunction, inlined});
   return {die, number, depth};
+}
+
+// Of a function in several parts the hot one, where it is entered, comes first.
+std::uint64_t DwarfUnit::entry_of(Dwarf_Die& function) {
+  Dwarf_Addr entry = 0;
+  if (::dwarf_entrypc(&function, &entry) == 0) return entry;
+  return code_ranges(function, file_).front().begin;  // without any it would not have been indexed
 }
 
 const FunctionName& DwarfUnit::name(std::uint32_t function) {

@@ -62,6 +62,7 @@ class DwarfUnit {
   Pending add_function(Dwarf_Die& die, const Pending& parent, bool inlined);
   [[nodiscard]] std::uint32_t find(std::uint64_t address);
   [[nodiscard]] const FunctionName& name(std::uint32_t function);
+  [[nodiscard]] std::uint64_t entry_of(Dwarf_Die& function);
   void set_line(model::SourceFrame& frame, std::uint64_t address);
   void set_call(model::SourceFrame& frame, Dwarf_Die& call);
 

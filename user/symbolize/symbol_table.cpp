@@ -44,44 +44,61 @@ int rank(std::string_view name, unsigned char info) {
   return rank - (is_mangled(name) ? 0 : underscores * 10);
 }
 
+// A name that only old programs are still bound to: "cfree@GLIBC_2.2.5", which is free. Of several
+// versions the current one has two "@"; .dynsym says it in a table of its own.
+bool is_superseded(std::string_view name, Elf_Data* versions, int index) {
+  constexpr GElf_Versym kHidden = 0x8000;
+  GElf_Versym version = 0;
+  if (versions != nullptr && ::gelf_getversym(versions, index, &version) != nullptr) {
+    return (version & kHidden) != 0;
+  }
+  const auto at = name.find('@');
+  return at != std::string_view::npos && name.substr(at, 2) != "@@";
+}
+
+Elf_Data* symbol_versions(Elf* elf) {
+  for (Elf_Scn* scn = nullptr; (scn = ::elf_nextscn(elf, scn)) != nullptr;) {
+    GElf_Shdr header;
+    if (::gelf_getshdr(scn, &header) == nullptr) continue;
+    if (header.sh_type == SHT_GNU_versym) return ::elf_getdata(scn, nullptr);
+  }
+  return nullptr;
+}
+
 std::string shown(std::string_view symbol) {
   return demangle(std::string(symbol.substr(0, symbol.find('@'))));  // "memcpy@@GLIBC_2.14"
 }
 
 }  // namespace
 
-bool SymbolTable::add(const ElfFile& file, Kind kind) {
+void SymbolTable::add(const ElfFile& file, Kind kind) {
   const GElf_Word wanted = kind == Kind::symtab ? SHT_SYMTAB : SHT_DYNSYM;
-  bool found = false;
+  Elf_Data* versions = kind == Kind::dynsym ? symbol_versions(file.elf()) : nullptr;
   for (Elf_Scn* scn = nullptr; (scn = ::elf_nextscn(file.elf(), scn)) != nullptr;) {
     GElf_Shdr header;
     if (::gelf_getshdr(scn, &header) == nullptr || header.sh_type != wanted) continue;
     Elf_Data* data = ::elf_getdata(scn, nullptr);
     if (data == nullptr || data->d_buf == nullptr) continue;
-    found = true;
     GElf_Sym symbol;
     for (int i = 1; ::gelf_getsym(data, i, &symbol) != nullptr; ++i) {
-      bool here = symbol.st_shndx != SHN_UNDEF && symbol.st_shndx != SHN_ABS;
-      if (!here || !may_be_function(symbol.st_info)) continue;
       const char* name = ::elf_strptr(file.elf(), header.sh_link, symbol.st_name);
-      if (name == nullptr || is_marker(name)) continue;
-      add_symbol(file, name, symbol.st_value, symbol.st_size, symbol.st_info);
+      if (name != nullptr) add_symbol(file, name, symbol, is_superseded(name, versions, i));
     }
   }
-  return found;
 }
 
-void SymbolTable::add_symbol(const ElfFile& file, const char* name, std::uint64_t value,
-                             std::uint64_t size, unsigned char info) {
-  AddressRange section = file.in_code({value, UINT64_MAX});
-  if (section.begin >= section.end) return;
-  std::uint64_t end = size > section.end - value ? section.end : value + size;
-  symbols_.push_back({{value, end},
-                      section.end,
-                      name,
-                      rank(name, info),
-                      GELF_ST_BIND(info) != STB_LOCAL,
-                      end > value});
+void SymbolTable::add_symbol(const ElfFile& file, const char* name, const GElf_Sym& symbol,
+                             bool superseded) {
+  const bool here = symbol.st_shndx != SHN_UNDEF && symbol.st_shndx != SHN_ABS;
+  if (!here || !may_be_function(symbol.st_info) || is_marker(name)) return;
+  const std::uint64_t value = symbol.st_value;
+  const std::uint64_t section_end = file.in_code({value, UINT64_MAX}).end;
+  if (section_end <= value) return;
+  const std::uint64_t end =
+      symbol.st_size > section_end - value ? section_end : value + symbol.st_size;
+  const bool exported = GELF_ST_BIND(symbol.st_info) != STB_LOCAL;
+  const int points = rank(name, symbol.st_info) - (superseded ? 30 : 0);
+  symbols_.push_back({{value, end}, section_end, name, points, exported, end > value});
 }
 
 // A symbol without a size reaches to the next value above its own.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gelf.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,8 +21,8 @@ class SymbolTable {
  public:
   enum class Kind { symtab, dynsym };
 
-  /// Adds the functions of the file's .symtab or .dynsym. False when it has no such table.
-  bool add(const ElfFile& file, Kind kind);
+  /// Adds the functions of the file's .symtab or .dynsym, if it has such a table.
+  void add(const ElfFile& file, Kind kind);
   void seal();
 
   /// The demangled name of the symbol that holds the address; empty when none does.
@@ -44,8 +46,7 @@ class SymbolTable {
     bool sized;  ///< else range is empty until seal()
   };
 
-  void add_symbol(const ElfFile& file, const char* name, std::uint64_t value, std::uint64_t size,
-                  unsigned char info);
+  void add_symbol(const ElfFile& file, const char* name, const GElf_Sym& symbol, bool superseded);
   void give_sizes();
 
   std::vector<Symbol> symbols_;

@@ -68,6 +68,24 @@ TEST_F(SymbolTables, DamagedMiniDebugInfoIsPassedOver) {
   EXPECT_EQ(name_at(folder_.path() / "with_mini.so", addresses_.at("exported")), "exported");
 }
 
+// With glibc's debug file and without: there, malloc is __libc_malloc, puts is _IO_puts (in two
+// parts), and free has a name that only old programs use, cfree.
+TEST(SymbolNames, OfTheAllocatorAreThoseThatProgramsCall) {
+  const std::string libc = "/lib/x86_64-linux-gnu/libc.so.6";
+  if (!std::filesystem::exists(libc)) GTEST_SKIP() << libc << " is not here";
+  TemporaryFolder folder;
+  const std::string bare = folder.path() / "libc.so.6";
+  run(
+      fmt::format("objcopy --strip-debug --remove-section=.note.gnu.build-id "
+                  "--remove-section=.gnu_debuglink '{}' '{}' 2>/dev/null",
+                  libc, bare));
+  auto addresses = nm(libc, "-D --without-symbol-versions");
+  for (const char* name : {"malloc", "calloc", "realloc", "free", "posix_memalign", "puts"}) {
+    EXPECT_EQ(look_up_in(libc, addresses.at(name)).back().function, name);
+    EXPECT_EQ(look_up_in(bare, addresses.at(name)).back().function, name);
+  }
+}
+
 TEST(SymbolRanges, ASymbolWithoutSizeReachesToTheNext) {
   const auto labels = fixture("labels.so");
   const auto addresses = nm(labels);
