@@ -33,6 +33,9 @@ const volatile __u64 max_size = ~0ULL;
 #define LT_MREMAP_FIXED 2
 #define LT_MREMAP_DONTUNMAP 4
 
+/* The code of an allocator, as glibc's malloc.o, is no larger. */
+#define LT_ALLOCATOR_REACH 0x8000
+
 #if defined(__TARGET_ARCH_x86)
 /* `ret` has popped the return address when a return probe runs. */
 #define LT_RETURN_POPS 8
@@ -64,6 +67,16 @@ static __always_inline void abandon(struct lt_call* call, __u32 image, __u32 kin
   call->active = 0;
 }
 
+static __always_inline __u64 return_address(struct pt_regs* ctx) {
+#if defined(__TARGET_ARCH_x86)
+  __u64 address = 0;
+  bpf_probe_read_user(&address, sizeof(address), (void*)PT_REGS_SP(ctx));
+  return address;
+#else
+  return PT_REGS_RET(ctx);
+#endif
+}
+
 /*
  * Is the function now entered part of `call`? Deeper in the stack: yes. Shallower: the call was
  * left unseen. At the same depth: either a tail call (reallocarray jumps to realloc), and then the
@@ -75,13 +88,10 @@ static __always_inline int is_nested(struct pt_regs* ctx, struct lt_call* call, 
   if (!call->active) return 0;
   __u64 sp = PT_REGS_SP(ctx);
   if (sp < call->sp) return 1;
-#if defined(__TARGET_ARCH_x86)
-  __u64 return_address = 0;
-  if (sp == call->sp) bpf_probe_read_user(&return_address, sizeof(return_address), (void*)sp);
-#else
-  __u64 return_address = sp == call->sp ? PT_REGS_RET(ctx) : 0;
-#endif
-  if (return_address && return_address == uprobe_trampoline()) return 1;
+  if (sp == call->sp) {
+    __u64 address = return_address(ctx);
+    if (address && address == uprobe_trampoline()) return 1;
+  }
   abandon(call, image, kind);
   return 0;
 }
@@ -167,7 +177,16 @@ static __always_inline void count_unmatched(const struct lt_process* process) {
   if (!(process->flags & LT_PROCESS_FORKED)) lose(LT_LOSS_UNMATCHED_RELEASE);
 }
 
-static __always_inline void release_point(struct lt_thread* thread,
+/*
+ * Does the allocator release for itself? When a thread ends, glibc empties its cache of free blocks
+ * through free() (malloc/malloc.c, tcache_thread_shutdown): the program released those long ago.
+ */
+static __always_inline int called_by_allocator(struct pt_regs* ctx) {
+  __u64 distance = return_address(ctx) - PT_REGS_IP(ctx) + LT_ALLOCATOR_REACH;
+  return distance < 2 * LT_ALLOCATOR_REACH;
+}
+
+static __always_inline void release_point(struct pt_regs* ctx, struct lt_thread* thread,
                                           const struct lt_process* process, __u32 kind,
                                           __u64 handle) {
   struct lt_resource_key key = {.handle = handle, .image = process->image, .kind = kind};
@@ -182,6 +201,7 @@ static __always_inline void release_point(struct lt_thread* thread,
   /* Within a call of the same kind it may be the very block that the call has taken out (a realloc
    * that frees), or one that the call made and did not count. */
   if (thread && call_of(thread, kind)->active) return;
+  if (called_by_allocator(ctx)) return;
   /* Blocks of sizes that are not traced are released here too: nothing can be said of them. */
   if (min_size == 0 && max_size == ~0ULL) count_unmatched(process);
 }
@@ -233,7 +253,7 @@ int release_enter(struct pt_regs* ctx) {
   read_arguments(ctx, &arguments);
   __u64 handle = value_at_entry(&arguments, &row->old_handle);
   if (row->extent == LT_EXTENT_POINT) {
-    if (handle) release_point(current_thread_or_new(), process, row->kind, handle);
+    if (handle) release_point(ctx, current_thread_or_new(), process, row->kind, handle);
     return 0;
   }
   struct lt_thread* thread = current_thread_or_new();

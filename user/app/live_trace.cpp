@@ -236,7 +236,8 @@ Result<void> LiveTrace::on_tick() {
 }
 
 Result<void> LiveTrace::finish() {
-  tracer_->detach_all();
+  source_->stop_clock();
+  tracer_->detach_all();  // counters and blocks are read when nothing changes them any more
   auto read = source_->snapshot();
   if (read) read = source_->walk_blocks();
   emit(model::TraceEnd{.at_ns = now_ns()});

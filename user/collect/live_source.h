@@ -67,7 +67,10 @@ class LiveSource {
   /// dropped here and in the kernel (exec).
   void image_ended(model::ImageId image, bool keep);
 
+  /// The trace's time: since it began, up to where it was stopped.
   [[nodiscard]] std::uint64_t now_ns() const;
+  /// Stops the trace's clock, because taking probes away takes time that was not observed.
+  void stop_clock() { stopped_ns_ = now_ns(); }
   /// An event's time in the trace's own.
   [[nodiscard]] std::uint64_t trace_time(std::uint64_t monotonic_ns) const;
 
@@ -93,7 +96,8 @@ class LiveSource {
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
   std::unordered_map<model::SiteKey, model::Counters> sent_;
   std::vector<std::uint32_t> dropped_images_;  ///< still in the kernel's tables
-  std::optional<Error> failure_;               ///< of the sink, while draining
+  std::optional<std::uint64_t> stopped_ns_;
+  std::optional<Error> failure_;  ///< of the sink, while draining
 };
 
 }  // namespace leaktrace::collect

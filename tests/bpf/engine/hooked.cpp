@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bpf/engine/hooked.h"
 
+// Far from their callers, as an allocator's functions are: a release from nearby would be taken for
+// the allocator's own.
+asm(".pushsection .text\n"
+    ".skip 0x20000\n"
+    ".popsection\n");
+
 #define HOOKED extern "C" __attribute__((noinline, noclone, used))
 
 namespace {
