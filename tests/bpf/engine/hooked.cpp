@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bpf/engine/hooked.h"
 
-// Far from their callers, as an allocator's functions are: a release from nearby would be taken for
-// the allocator's own.
-asm(".pushsection .text\n"
-    ".skip 0x20000\n"
-    ".popsection\n");
-
 #define HOOKED extern "C" __attribute__((noinline, noclone, used))
 
 namespace {
@@ -57,7 +51,7 @@ asm(".text\n"
     "hooked_tail_acquire:\n"
     "  .cfi_startproc\n"
     "  nop\n"
-    "  jmp hooked_acquire\n"
+    "  jmp hooked_acquire@PLT\n"
     "  .cfi_endproc\n"
     ".size hooked_tail_acquire, . - hooked_tail_acquire\n");
 #else
