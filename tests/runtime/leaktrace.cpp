@@ -54,21 +54,30 @@ static bool said_attached(const std::string& err, const std::vector<pid_t>& targ
   });
 }
 
+/// What it said but for --verbose.
+static std::string without_debug(const std::string& err) {
+  std::istringstream lines(err);
+  std::string out;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("leaktrace: debug: ") != 0) out += line + '\n';
+  }
+  return out;
+}
+
 Attached::Attached(std::vector<pid_t> targets, const std::vector<std::string>& options) {
   std::vector<std::string> arguments = {
-      "attach",         "--format", "json",  "-o",    dir_.file("report.json"),
-      "--sample-bytes", "exact",    "--top", "100000"};
+      "--verbose",      "attach", "--format", "json",  "-o", dir_.file("report.json"),
+      "--sample-bytes", "exact",  "--top",    "100000"};
   for (const pid_t pid : targets) {
     arguments.emplace_back("-p");
     arguments.push_back(std::to_string(pid));
   }
   arguments.insert(arguments.end(), options.begin(), options.end());
-  arguments.emplace_back("--verbose");
   process_ = std::make_unique<Process>(leaktrace_command(arguments));
   const bool ready = wait_until(
       [&] { return !process_->running() || said_attached(process_->err(), targets); }, Seconds(60));
   if (!ready || !process_->running()) {
-    throw std::runtime_error("leaktrace did not attach: " + process_->err());
+    throw std::runtime_error("leaktrace did not attach: " + without_debug(process_->err()));
   }
 }
 
@@ -79,6 +88,7 @@ Report Attached::stop() {
 
 Report Attached::wait(Seconds limit) {
   outcome_ = process_->wait(limit);
+  outcome_.err = without_debug(outcome_.err);
   const std::string text = read_whole(dir_.file("report.json"));
   if (outcome_.timed_out || text.empty()) {
     throw std::runtime_error("leaktrace attach wrote no report: " + outcome_.err);

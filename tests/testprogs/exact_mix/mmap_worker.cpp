@@ -16,7 +16,7 @@ std::atomic<std::size_t> mappings_used;
 }  // namespace
 
 void Worker::mapping_step() {
-  switch (random_.below(12)) {
+  switch (mapping_random_.below(12)) {
     case 0:
     case 1:
     case 2:
@@ -30,13 +30,13 @@ void Worker::mapping_step() {
     case 8:
       return remap_random_piece();
     case 9:
-      return random_.one_in(2) ? map_over_piece() : remap_onto_other_piece();
+      return mapping_random_.one_in(2) ? map_over_piece() : remap_onto_other_piece();
     case 10:
       return hand_over_piece();
     default:
       if (pieces_.empty()) return;
-      const Piece& piece = pieces_[random_.below(pieces_.size())];
-      const auto choice = static_cast<unsigned>(random_.next());
+      const Piece& piece = pieces_[mapping_random_.below(pieces_.size())];
+      const auto choice = static_cast<unsigned>(mapping_random_.next());
       mapping_call_that_fails(piece.address, piece.length, choice) ? ++failed_calls
                                                                    : ++unexpected_failures;
   }
@@ -65,7 +65,7 @@ void Worker::map_new() {
     return unmap_random_piece();
   }
   constexpr SiteId kSites[] = {id_site_mmap_a, id_site_mmap_b, id_site_mmap64_a};
-  const SiteId site = kSites[random_.below(3)];
+  const SiteId site = kSites[mapping_random_.below(3)];
   const std::size_t length = random_pages(kMostPages);
   void* address = call_mmap(site, length);
   if (address == MAP_FAILED) {
@@ -78,25 +78,25 @@ void Worker::map_new() {
 /// The whole, the head, the tail or the middle of a piece.
 void Worker::unmap_random_piece() {
   if (pieces_.empty()) return;
-  const Piece piece = pieces_.take(random_.below(pieces_.size()));
+  const Piece piece = pieces_.take(mapping_random_.below(pieces_.size()));
   const std::size_t pages = piece.length / kPage;
   std::size_t first = 0;
   std::size_t count = pages;
-  switch (pages < 3 || crowded() ? 0 : random_.below(5)) {
+  switch (pages < 3 || crowded() ? 0 : mapping_random_.below(5)) {
     case 0:
       return unmap_with_neighbour(piece);
     case 1:
       break;
     case 2:
-      count = 1 + random_.below(pages - 1);
+      count = 1 + mapping_random_.below(pages - 1);
       break;
     case 3:
-      first = 1 + random_.below(pages - 1);
+      first = 1 + mapping_random_.below(pages - 1);
       count = pages - first;
       break;
     default:
-      first = 1 + random_.below(pages - 2);
-      count = 1 + random_.below(pages - first - 1);
+      first = 1 + mapping_random_.below(pages - 2);
+      count = 1 + mapping_random_.below(pages - first - 1);
   }
   if (munmap(piece.address + first * kPage, count * kPage) != 0) {
     ++unexpected_failures;
@@ -129,10 +129,10 @@ void Worker::unmap_with_neighbour(const Piece& piece) {
 /// mmap with MAP_FIXED over part of a piece: what was there is gone without any munmap.
 void Worker::map_over_piece() {
   if (pieces_.empty() || crowded()) return;
-  const std::size_t i = random_.below(pieces_.size());
+  const std::size_t i = mapping_random_.below(pieces_.size());
   const std::size_t pages = pieces_[i].length / kPage;
-  const std::size_t first = random_.below(pages);
-  const std::size_t length = (1 + random_.below(pages - first)) * kPage;
+  const std::size_t first = mapping_random_.below(pages);
+  const std::size_t length = (1 + mapping_random_.below(pages - first)) * kPage;
   void* at = pieces_[i].address + first * kPage;
   if (call_mmap_fixed(at, length) != at) {
     ++unexpected_failures;
@@ -144,11 +144,11 @@ void Worker::map_over_piece() {
 
 void Worker::remap_random_piece() {
   if (pieces_.empty() || crowded()) return;
-  const std::size_t i = random_.below(pieces_.size());
+  const std::size_t i = mapping_random_.below(pieces_.size());
   const Piece piece = pieces_[i];
   SiteId site = id_site_mremap_grow;
   std::size_t length = piece.length + random_pages(4);
-  const std::uint64_t dice = random_.below(10);
+  const std::uint64_t dice = mapping_random_.below(10);
   if (dice < 3 && piece.length > kPage) {
     site = id_site_mremap_shrink;
     length = random_pages(piece.length / kPage - 1);
@@ -171,8 +171,8 @@ void Worker::remap_random_piece() {
 /// mremap onto the head of another piece, which is thereby gone.
 void Worker::remap_onto_other_piece() {
   if (pieces_.size() < 2 || crowded()) return;
-  const Piece from = pieces_.take(random_.below(pieces_.size()));
-  const Piece onto = pieces_.take(random_.below(pieces_.size()));
+  const Piece from = pieces_.take(mapping_random_.below(pieces_.size()));
+  const Piece onto = pieces_.take(mapping_random_.below(pieces_.size()));
   const std::size_t length = from.length < onto.length ? from.length : onto.length;
   void* address = call_mremap(id_site_mremap_fixed, from.address, length, length, onto.address);
   if (address == MAP_FAILED) {
@@ -188,8 +188,8 @@ void Worker::remap_onto_other_piece() {
 
 void Worker::hand_over_piece() {
   if (pieces_.empty()) return;
-  const std::size_t i = random_.below(pieces_.size());
-  Worker& other = workers[random_.below(workers_)];
+  const std::size_t i = mapping_random_.below(pieces_.size());
+  Worker& other = workers[mapping_random_.below(workers_)];
   if (other.inbox_.offer(pieces_[i])) pieces_.take(i);
 }
 

@@ -44,6 +44,7 @@ void Worker::prepare(unsigned index, unsigned all, std::uint64_t seed) {
   index_ = index;
   workers_ = all;
   random_ = Random(seed * kMaxThreads + index + 1);
+  mapping_random_ = Random(~(seed * kMaxThreads + index + 1));
 }
 
 __attribute__((noipa)) void Worker::run(std::uint64_t operations) {

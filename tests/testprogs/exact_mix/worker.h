@@ -12,7 +12,7 @@
 
 namespace exact_mix {
 
-/// xorshift64*: the same mix for the same seed on every machine.
+/// xorshift64*.
 class Random {
  public:
   explicit Random(std::uint64_t seed = 1) : state_(seed * 0x9E3779B97F4A7C15ULL | 1) {}
@@ -113,7 +113,7 @@ class Worker {
   void hand_over_piece();
 
   std::size_t random_size();
-  std::size_t random_pages(std::size_t most) { return (random_.below(most) + 1) * kPage; }
+  std::size_t random_pages(std::size_t most) { return (mapping_random_.below(most) + 1) * kPage; }
   void count_acquired(SiteId site, std::size_t bytes);
   void count_released(SiteId site, std::size_t bytes);
   void add_mapping(SiteId site, void* address, std::size_t length);
@@ -127,7 +127,8 @@ class Worker {
   static constexpr std::size_t kMostPieces = 256;
   unsigned index_ = 0;
   unsigned workers_ = 1;
-  Random random_;
+  Random random_;          ///< of the heap: the same calls for the same seed
+  Random mapping_random_;  ///< apart, because what can be mapped depends on where things lie
   Bag<Block, 2048> blocks_;
   Bag<Piece, kMostPieces> pieces_;
   Inbox inbox_;
