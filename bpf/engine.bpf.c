@@ -20,7 +20,6 @@
 #include "bpf/lib/sites.bpf.h"
 #include "bpf/lib/stacks.bpf.h"
 #include "bpf/lib/threads.bpf.h"
-#include "bpf/lib/trampoline.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -90,7 +89,7 @@ static __always_inline int is_nested(struct pt_regs* ctx, struct lt_call* call, 
   if (sp < call->sp) return 1;
   if (sp == call->sp) {
     __u64 address = return_address(ctx);
-    if (address && address == uprobe_trampoline()) return 1;
+    if (address && address == lt_unwind_trampoline()) return 1;
   }
   abandon(call, image, kind);
   return 0;

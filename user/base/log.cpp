@@ -14,9 +14,13 @@ constexpr std::array kPrefixes = {"", "warning: ", "", "debug: "};
 
 }  // namespace
 
-void set_level(Level level) { threshold = level; }
+void set_level(Level level) {
+  threshold = level;
+}
 
-bool enabled(Level level) { return level <= threshold; }
+bool enabled(Level level) {
+  return level <= threshold;
+}
 
 void write(Level level, std::string_view message) {
   if (!enabled(level)) return;

@@ -36,7 +36,9 @@ const std::vector<SourceFrame>* Trace::names(ModuleId module, std::uint64_t offs
   return found == names_.end() ? nullptr : &found->second;
 }
 
-void Trace::on(const TraceStart& record) { start_ = record; }
+void Trace::on(const TraceStart& record) {
+  start_ = record;
+}
 
 void Trace::on(const Process& record) {
   processes_[record.image].process = record;
@@ -51,9 +53,13 @@ void Trace::on(const ProcessEnd& record) {
   std::erase_if(stacks_, [&](const auto& entry) { return entry.second.image == record.image; });
 }
 
-void Trace::on(const Module& record) { modules_[record.id] = record; }
+void Trace::on(const Module& record) {
+  modules_[record.id] = record;
+}
 
-void Trace::on(const Stack& record) { stacks_[record.id] = record; }
+void Trace::on(const Stack& record) {
+  stacks_[record.id] = record;
+}
 
 void Trace::on(const Snapshot& record) {
   now_ns_ = std::max(now_ns_, record.at_ns);
@@ -68,8 +74,8 @@ void Trace::on(const Snapshot& record) {
     }
     Site& site = sites_[reading.site];
     site.counters = reading.counters;
-    site.series.add({record.at_ns, reading.counters.outstanding_count(),
-                     reading.counters.outstanding_bytes()});
+    site.series.add(
+        {record.at_ns, reading.counters.outstanding_count(), reading.counters.outstanding_bytes()});
   }
 }
 

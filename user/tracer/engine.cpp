@@ -67,10 +67,6 @@ Unexpected attach_error(int error) {
 
 }  // namespace
 
-void LinkDeleter::operator()(bpf_link* link) const {
-  bpf_link__destroy(link);
-}
-
 void Engine::SkeletonDeleter::operator()(engine_bpf* skeleton) const {
   engine_bpf__destroy(skeleton);
 }

@@ -11,19 +11,13 @@
 #include "leaktrace/abi.h"
 #include "user/base/result.h"
 #include "user/catalog/row.h"
+#include "user/tracer/link.h"
 #include "user/tracer/unwind_tables.h"
 
-struct bpf_link;
 struct bpf_program;
 struct engine_bpf;
 
 namespace leaktrace::tracer {
-
-struct LinkDeleter {
-  void operator()(bpf_link* link) const;
-};
-/// Owns an attached probe; detaches it.
-using Link = std::unique_ptr<bpf_link, LinkDeleter>;
 
 /// How probes on functions are attached.
 enum class ProbeMode {

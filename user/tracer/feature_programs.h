@@ -13,6 +13,7 @@
 
 #include "user/base/unique_fd.h"
 #include "user/tracer/feature_trial.h"
+#include "user/tracer/link.h"
 
 namespace leaktrace::tracer {
 
@@ -20,11 +21,6 @@ struct SkeletonDeleter {
   void operator()(feature_probe_bpf* skeleton) const { feature_probe_bpf__destroy(skeleton); }
 };
 using Skeleton = std::unique_ptr<feature_probe_bpf, SkeletonDeleter>;
-
-struct LinkDeleter {
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-using Link = std::unique_ptr<bpf_link, LinkDeleter>;
 
 // Values of enum bpf_attach_type that the kernel headers of Debian 12 (6.1) do not have.
 inline constexpr auto kPerfEvent = static_cast<bpf_attach_type>(0);  ///< libbpf's own choice

@@ -7,7 +7,11 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("uprobe")
-int empty_enter(void *ctx) { return 0; }
+int empty_enter(void* ctx) {
+  return 0;
+}
 
 SEC("uretprobe")
-int empty_exit(void *ctx) { return 0; }
+int empty_exit(void* ctx) {
+  return 0;
+}

@@ -129,8 +129,7 @@ void print_program_times() {
 double measure_traced(Child& child, Shared& shared, std::uint64_t pairs,
                       const tracer::Features& features) {
   TracedHooks::Options options;
-  options.mode =
-      features.uprobe_multi_pid ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
+  options.mode = features.uprobe_multi_pid ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
   options.rows = {catalog::memory_rows().begin(), catalog::memory_rows().end()};
   TracedHooks hooks(options);
   auto attached = hooks.tracer().attach(child.pid());

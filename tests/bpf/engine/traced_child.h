@@ -36,7 +36,8 @@ class Child {
   int done_ = -1;
 };
 
-/// A whole kernel side, with the catalog of hooked.h unless told otherwise, and the trace that comes out of it.
+/// A whole kernel side, with the catalog of hooked.h unless told otherwise, and the trace that
+/// comes out of it.
 class TracedHooks {
  public:
   struct Options {

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace leaktrace::app {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+ParsedLine parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "leaktrace");
+  return parse_command_line(static_cast<int>(words.size()), words.data());
+}
+
+template <typename Expected>
+Expected parsed(std::vector<const char*> words) {
+  ParsedLine line = parse(std::move(words));
+  EXPECT_TRUE(line.command.has_value());
+  if (!line.command || !std::holds_alternative<Expected>(*line.command)) {
+    ADD_FAILURE() << "another command";
+    return {};
+  }
+  return std::get<Expected>(*line.command);
+}
+
+TEST(Options, PidAloneAttaches) {
+  auto command = parsed<TraceCommand>({"-p", "12", "-p", "34"});
+  EXPECT_THAT(command.target.pids, ElementsAre(12, 34));
+  EXPECT_THAT(command.target.command, IsEmpty());
+  EXPECT_EQ(command.report.format, "text");
+}
+
+TEST(Options, AttachTakesSeveralPidsAndTimesWithUnits) {
+  auto command = parsed<TraceCommand>(
+      {"attach", "-p", "1,2", "--duration", "2m", "--interval", "500ms", "--older", "1.5h"});
+  EXPECT_THAT(command.target.pids, ElementsAre(1, 2));
+  EXPECT_DOUBLE_EQ(*command.trace.duration_seconds, 120);
+  EXPECT_DOUBLE_EQ(command.trace.interval_seconds, 0.5);
+  EXPECT_DOUBLE_EQ(*command.report.older_seconds, 5400);
+}
+
+TEST(Options, RunLeavesTheCommandsOwnOptionsAlone) {
+  auto command = parsed<TraceCommand>({"run", "--top", "3", "--", "ls", "-l", "--top", "--", "-p"});
+  EXPECT_THAT(command.target.command, ElementsAre("ls", "-l", "--top", "--", "-p"));
+  EXPECT_EQ(command.report.top, 3U);
+}
+
+TEST(Options, SizesAndKinds) {
+  auto command = parsed<TraceCommand>(
+      {"attach", "-p", "1", "--min-size", "4K", "--max-size", "1MB", "--kinds", "heap,mmap"});
+  EXPECT_EQ(command.report.min_size, 4096U);
+  EXPECT_EQ(command.report.max_size, 1U << 20U);
+  EXPECT_THAT(command.report.kinds, ElementsAre(model::Kind::heap, model::Kind::mmap));
+}
+
+TEST(Options, RecordAndReport) {
+  auto record = parsed<RecordCommand>({"record", "-o", "f", "-p", "7"});
+  EXPECT_EQ(record.file, "f");
+  EXPECT_THAT(record.target.pids, ElementsAre(7));
+  auto report = parsed<ReportCommand>({"report", "f", "--format", "json", "-o", "out"});
+  EXPECT_EQ(report.file, "f");
+  EXPECT_EQ(report.report.format, "json");
+  EXPECT_EQ(report.report.output, "out");
+}
+
+TEST(Options, DoctorSpeaksJson) {
+  EXPECT_TRUE(parsed<DoctorCommand>({"doctor", "--json"}).json);
+}
+
+TEST(Options, HelpAndVersionAreNoErrors) {
+  EXPECT_EQ(parse({"--help"}).status, 0);
+  EXPECT_EQ(parse({"--version"}).status, 0);
+  EXPECT_EQ(parse({"attach", "--help"}).status, 0);
+}
+
+TEST(Options, WrongUsageIsStatusTwo) {
+  for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
+           {"attach"},
+           {"attach", "-p", "0"},
+           {"attach", "-p", "x"},
+           {"attach", "-p", "1", "--nonsense"},
+           {"attach", "-p", "1", "--format", "yaml"},
+           {"attach", "-p", "1", "--interval", "0"},
+           {"attach", "-p", "1", "--duration", "10 parsecs"},
+           {"attach", "-p", "1", "--duration", "nan"},
+           {"attach", "-p", "1", "--kinds", "heap,teapot"},
+           {"attach", "-p", "1", "--min-size", "2K", "--max-size", "1K"},
+           {"attach", "-p", "1", "--sample-bytes", "512"},
+           {"attach", "-p", "1", "--max-live", "0"},
+           {"attach", "-p", "1", "--probe-mode", "psychic"},
+           {"run"},
+           {"record", "-p", "1"},
+           {"record", "-o", "f"},
+           {"record", "-o", "f", "-p", "1", "--", "ls"},
+           {"report"},
+           {"dance"}}) {
+    ParsedLine line = parse(words);
+    EXPECT_FALSE(line.command.has_value()) << words[0];
+    EXPECT_EQ(line.status, 2) << testing::PrintToString(words);
+  }
+}
+
+}  // namespace
+}  // namespace leaktrace::app
