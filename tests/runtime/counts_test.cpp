@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <thread>
+
 #include "tests/runtime/leaktrace.h"
 
 namespace leaktrace::runtime {

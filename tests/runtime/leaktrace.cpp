@@ -35,10 +35,14 @@ Outcome run_leaktrace(const std::vector<std::string>& arguments, const SpawnOpti
 TracedRun run_traced(const std::vector<std::string>& command,
                      const std::vector<std::string>& options, Seconds limit) {
   TempDir dir;
-  std::vector<std::string> arguments = {
-      "run", "--sample-bytes",       "exact", "--top", "100000", "--format", "json",
-      "-o",  dir.file("report.json")};
+  std::vector<std::string> arguments = {"run"};
   arguments.insert(arguments.end(), options.begin(), options.end());
+  for (const std::string& word :
+       {std::string("--sample-bytes"), std::string("exact"), std::string("--top"),
+        std::string("100000"), std::string("--format"), std::string("json"), std::string("-o"),
+        dir.file("report.json")}) {
+    arguments.push_back(word);
+  }
   arguments.emplace_back("--");
   arguments.insert(arguments.end(), command.begin(), command.end());
   TracedRun traced;

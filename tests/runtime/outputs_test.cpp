@@ -3,6 +3,7 @@
 // Every output of one trace says the same, and a recording says what a live report said.
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <regex>
 #include <sstream>
 
@@ -19,8 +20,12 @@ class Outputs : public RuntimeTest {
   std::string record(const std::vector<std::string>& command,
                      const std::vector<std::string>& options = {}) {
     const std::string path = dir_.file("recording");
-    std::vector<std::string> arguments = {"record", "--sample-bytes", "exact", "-o", path};
+    std::vector<std::string> arguments = {"record"};
     arguments.insert(arguments.end(), options.begin(), options.end());
+    for (const std::string& word :
+         {std::string("--sample-bytes"), std::string("exact"), std::string("-o"), path}) {
+      arguments.push_back(word);
+    }
     arguments.emplace_back("--");
     arguments.insert(arguments.end(), command.begin(), command.end());
     const Outcome outcome = run_leaktrace(arguments);

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <sstream>
+#include <thread>
 
 #include "tests/runtime/leaktrace.h"
 
@@ -79,6 +80,36 @@ TEST_F(Run, FindsTheCommandInThePath) {
   const Outcome outcome = run_leaktrace({"run", "-o", dir_.file("report"), "--", "echo", "hello"});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_EQ(outcome.out, "hello\n");
+}
+
+/// What comes after -- is the command's, whatever stands before it and whatever it looks like.
+TEST_F(Run, LeavesTheCommandsOptionsAlone) {
+  const std::vector<std::vector<std::string>> own_options = {
+      {}, {"--follow"}, {"--kinds", "heap,mmap"}, {"--top", "3"}, {"--interval", "1"}};
+  for (const auto& options : own_options) {
+    std::vector<std::string> arguments = {"run", "-o", dir_.file("report")};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    for (const char* word : {"--", "echo", "--top", "x", "-o", "y", "--", "-p", "1"}) {
+      arguments.emplace_back(word);
+    }
+    const Outcome outcome = run_leaktrace(arguments);
+    EXPECT_EQ(outcome.status, 0) << testing::PrintToString(options) << outcome.err;
+    EXPECT_EQ(outcome.out, "--top x -o y -- -p 1\n") << testing::PrintToString(options);
+  }
+}
+
+TEST_F(Run, SaysMoreWhenAsked) {
+  for (const std::vector<std::string>& start :
+       {std::vector<std::string>{"--verbose", "run"}, {"run", "--verbose"}, {"run", "-v"}}) {
+    std::vector<std::string> arguments = start;
+    for (const std::string& word :
+         {std::string("-o"), dir_.file("report"), std::string("--"), std::string("true")}) {
+      arguments.push_back(word);
+    }
+    const Outcome outcome = run_leaktrace(arguments);
+    EXPECT_EQ(outcome.status, 0) << testing::PrintToString(start) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("probing malloc")) << testing::PrintToString(start);
+  }
 }
 
 TEST_F(Run, SurvivesACommandThatStopsItself) {
