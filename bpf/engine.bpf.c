@@ -32,6 +32,8 @@ const volatile __u64 max_size = ~0ULL;
 #define LT_MREMAP_FIXED 2
 #define LT_MREMAP_DONTUNMAP 4
 
+#define LT_SMALLEST_PAGE 4096
+
 /* The code of an allocator, as glibc's malloc.o, is no larger. */
 #define LT_ALLOCATOR_REACH 0x8000
 
@@ -260,6 +262,11 @@ int release_enter(struct pt_regs* ctx) {
   struct lt_call* call = call_of(thread, row->kind);
   if (is_nested(ctx, call, process->image, row->kind)) return 0;
   begin_call(ctx, thread, call, row, index);
+  /* Such a call fails (EINVAL, munmap(2)), so nothing must be taken by it, not for a moment. */
+  if (!call->old_weight || handle & (LT_SMALLEST_PAGE - 1)) {
+    call->active = 0;
+    return 0;
+  }
   send_range(LT_EVENT_RANGE_TAKEN, process->image, handle, call->old_weight, 0,
              call->nested ? LT_RANGE_NESTED : 0);
   return 0;

@@ -4,7 +4,8 @@
  *
  * A program that `run` starts is stopped (SIGSTOP, seen by nobody but its parent, leaktrace) at
  * exec and after each mapping of code until its entry point is reached, so that probes are in place
- * before any of that code has run.
+ * before any of that code has run. Its children, when they are followed, are stopped at exec only:
+ * the libraries that they share with it are probed already.
  */
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
@@ -29,6 +30,8 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
   if (!process || !(process->flags & LT_PROCESS_FOLLOW)) return 0;
 
   struct lt_process copy = {.flags = LT_PROCESS_FOLLOW};
+  if (process->flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE))
+    copy.flags |= LT_PROCESS_STOP_ONCE;
   if (child->mm == parent->mm) { /* vfork: one address space until the child execs */
     copy.image = process->image;
     copy.flags |= LT_PROCESS_SHARED;
@@ -58,7 +61,7 @@ int BPF_PROG(follow_exec, struct task_struct* task) {
   if (old_flags & LT_PROCESS_STOP_AT_EXEC) process->flags |= LT_PROCESS_STARTING;
   process->image = next_image();
   send_process(LT_EVENT_PROCESS_EXEC, thread >> 32, process->image, old_image, old_flags);
-  if (old_flags & LT_PROCESS_STOP_AT_EXEC) bpf_send_signal(SIGSTOP);
+  if (old_flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE)) bpf_send_signal(SIGSTOP);
   return 0;
 }
 

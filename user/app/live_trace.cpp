@@ -207,49 +207,46 @@ Result<void> LiveTrace::run() {
   while (!stopping_ && !failure_ && !running_.empty()) {
     if (auto waited = wait_once(); !waited) return waited;
   }
-  auto finished = finish();
+  finish();
   if (failure_) return fail(failure_->what, failure_->advice);
-  return finished;
+  return {};
 }
 
 Result<void> LiveTrace::wait_once() {
   std::array<epoll_event, 16> events{};
   int ready = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
   if (ready < 0 && errno != EINTR) return fail(describe_errno("cannot wait for events", errno));
-  if (auto drained = source_->drain(); !drained && !sink_failure_) sink_failure_ = drained.error();
+  note_sink_failure(source_->drain());
   while (auto signal = signals_.next()) on_signal(*signal);
   reap_lost_targets();
   if (take_expiry(duration_timer_)) stopping_ = true;
-  if (take_expiry(interval_timer_) && !stopping_ && !running_.empty()) return on_tick();
+  if (take_expiry(interval_timer_) && !stopping_ && !running_.empty()) on_tick();
   return {};
 }
 
-Result<void> LiveTrace::on_tick() {
-  auto read = source_->snapshot();
-  if (read && config_.walk_each_interval) read = source_->walk_blocks();
-  if (!read) {
-    if (!sink_failure_) log::error("{}", read.error().message());
-    sink_failure_ = read.error();
-  }
+void LiveTrace::on_tick() {
+  note_sink_failure(source_->snapshot());
+  if (config_.walk_each_interval) note_sink_failure(source_->walk_blocks());
   if (outputs_.on_interval) outputs_.on_interval();
-  return {};
 }
 
-Result<void> LiveTrace::finish() {
+void LiveTrace::finish() {
   source_->stop_clock();
   tracer_->detach_all();  // counters and blocks are read when nothing changes them any more
-  auto read = source_->snapshot();
-  if (read) read = source_->walk_blocks();
+  note_sink_failure(source_->snapshot());
+  note_sink_failure(source_->walk_blocks());
   emit(model::TraceEnd{.at_ns = now_ns()});
-  if (!read && sink_failure_) return {};  // told already
-  return read;
 }
 
 void LiveTrace::emit(const model::Record& record) {
-  auto accepted = outputs_.sink.accept(record);
-  if (accepted || sink_failure_) return;
-  sink_failure_ = accepted.error();
-  log::error("{}", accepted.error().message());
+  note_sink_failure(outputs_.sink.accept(record));
+}
+
+// A recording that can no longer be written is told of once; the trace goes on.
+void LiveTrace::note_sink_failure(const Result<void>& outcome) {
+  if (outcome || sink_failure_) return;
+  sink_failure_ = outcome.error();
+  log::error("{}", outcome.error().message());
 }
 
 std::uint64_t LiveTrace::now_ns() const {

@@ -68,9 +68,10 @@ class LiveTrace {
   [[nodiscard]] Result<void> watch(int fd);
   [[nodiscard]] Result<void> arm_timers();
   [[nodiscard]] Result<void> wait_once();
-  [[nodiscard]] Result<void> on_tick();
-  [[nodiscard]] Result<void> finish();
+  void on_tick();
+  void finish();
   void emit(const model::Record& record);
+  void note_sink_failure(const Result<void>& outcome);
 
   void on_process(const lt_event_process& event);
   void process_ended(pid_t pid, model::ImageId image, std::uint32_t wait_status,

@@ -97,7 +97,7 @@ void LiveTrace::reap_lost_targets() {
   std::erase_if(pid_fds_, [this](const auto& entry) {
     pollfd poll{.fd = entry.second.get(), .events = POLLIN, .revents = 0};
     if (::poll(&poll, 1, 0) <= 0) return false;
-    if (auto drained = source_->drain(); !drained) log::debug("{}", drained.error().message());
+    note_sink_failure(source_->drain());
     auto running = running_.find(entry.first);
     if (running != running_.end()) process_ended(entry.first, running->second, 0, now_ns());
     return true;
@@ -145,7 +145,7 @@ void LiveTrace::on_child() {
     } else {
       bool exited = info.si_code == CLD_EXITED;
       command_status_ = exited ? info.si_status << 8 : info.si_status & 0x7f;
-      if (auto drained = source_->drain(); !drained) log::debug("{}", drained.error().message());
+      note_sink_failure(source_->drain());
       auto running = running_.find(launcher_->pid());
       if (running != running_.end()) {
         process_ended(launcher_->pid(), running->second,
@@ -161,7 +161,7 @@ void LiveTrace::on_child() {
 // stop (the user's Ctrl-Z) is none of our business.
 void LiveTrace::continue_starting_command() {
   pid_t pid = launcher_->pid();
-  if (auto drained = source_->drain(); !drained) log::debug("{}", drained.error().message());
+  note_sink_failure(source_->drain());
   if (!tracer_->is_starting(pid)) return;
   auto hooked = tracer::check_traceable(pid);
   if (hooked) hooked = tracer_->rescan(pid);

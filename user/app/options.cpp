@@ -98,6 +98,7 @@ void add_selection_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Selection");
   group->add_option("--kinds", line.kinds, "Kinds of resources: heap,mmap (all unless told)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->transform(CLI::Validator(check_kind, "KIND"));
   group
       ->add_option("--min-size", line.report.min_size, "Only blocks of at least this size (4K, 1M)")
@@ -143,6 +144,7 @@ void add_pids(CLI::App& command, Line& line) {
   command
       .add_option("-p,--pid", line.target.pids, "Process to attach to; several: -p 1 -p 2 or 1,2")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::PositiveNumber);
 }
 
@@ -159,11 +161,9 @@ class CommandLine {
     app_.set_version_flag("--version", std::string("leaktrace ") + kVersion);
     app_.set_help_all_flag("--help-all", "Help of all commands");
     app_.add_flag("-v,--verbose", line_.verbose, "Say what is done, the kernel's words included");
-    app_.fallthrough();
-    add_pids(app_, line_);
+    for (CLI::App* command : {run_, attach_, record_, report_, doctor_}) command->fallthrough();
     add_trace(*run_);
-    run_->add_option("command", line_.target.command, "The program and its arguments, after --")
-        ->required();
+    run_->footer("The command goes after --: leaktrace run [OPTIONS] -- COMMAND [ARGUMENTS]");
     add_trace(*attach_);
     add_pids(*attach_, line_);
     attach_->get_option("--pid")->required();
@@ -184,7 +184,7 @@ class CommandLine {
 
   ParsedLine parse(int argc, const char* const* argv) {
     try {
-      app_.parse(argc, argv);
+      app_.parse(own_words(argc, argv));
       check();
     } catch (const CLI::ParseError& error) {
       int status = app_.exit(error);
@@ -204,7 +204,9 @@ class CommandLine {
   void add_record() {
     record_->add_option("-o,--output", line_.recording, "The recording to write")->required();
     add_pids(*record_, line_);
-    record_->add_option("command", line_.target.command, "A program to start, after --");
+    record_->footer(
+        "A command to start goes after --: leaktrace record -o FILE [OPTIONS] -- COMMAND "
+        "[ARGUMENTS]");
     add_selection_options(*record_, line_);
     add_trace_options(*record_, line_);
   }
@@ -215,17 +217,45 @@ class CommandLine {
     add_selection_options(*report_, line_);
   }
 
+  // Everything after the first -- is the command that is started, whatever it looks like. The words
+  // before it are leaktrace's own; without a command word, attach is meant. In reverse order, as
+  // CLI11 wants them.
+  std::vector<std::string> own_words(int argc, const char* const* argv) {
+    std::vector<std::string> words(argv + 1, argv + argc);
+    auto mark = std::ranges::find(words, "--");
+    if (mark != words.end()) {
+      line_.target.command.assign(mark + 1, words.end());
+      words.erase(mark, words.end());
+    }
+    auto is_command = [this](const std::string& word) {
+      return !app_.get_subcommands([&](CLI::App* command) { return command->get_name() == word; })
+                  .empty();
+    };
+    auto is_pid = [](const std::string& word) {
+      return word.starts_with("-p") || word.starts_with("--pid");
+    };
+    if (std::ranges::none_of(words, is_command) && std::ranges::any_of(words, is_pid)) {
+      words.insert(words.begin(), "attach");
+    }
+    std::ranges::reverse(words);
+    return words;
+  }
+
   // What CLI11 cannot say of a single option.
   void check() {
+    if (run_->parsed() && line_.target.command.empty()) {
+      throw CLI::RequiredError("a command, after --: leaktrace run -- COMMAND");
+    }
+    if (!run_->parsed() && !record_->parsed() && !line_.target.command.empty()) {
+      throw CLI::ExtrasError({"--"});
+    }
     if (line_.report.min_size > line_.report.max_size) {
       throw CLI::ValidationError("--min-size", "is above --max-size: no block fits");
     }
     if (record_->parsed() && line_.target.pids.empty() == line_.target.command.empty()) {
       throw CLI::ValidationError("record", "wants either -p PID or -- COMMAND");
     }
-    if (app_.get_subcommands().empty() && line_.target.pids.empty()) {
-      throw CLI::CallForHelp();
-    }
+    if (app_.get_subcommands().empty()) throw CLI::CallForHelp();
   }
 
   Command build() {

@@ -49,10 +49,6 @@ bool is_return_program(EngineProgram program) {
          program == EngineProgram::replace_exit;
 }
 
-bool is_catalog_program(EngineProgram program) {
-  return program != EngineProgram::code_mapped && program != EngineProgram::entry_reached;
-}
-
 Unexpected attach_error(int error) {
   if (error == ESRCH) return fail("the process ended while attaching");
   if (error == EPERM || error == EACCES) {
@@ -94,7 +90,8 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   if (mode == ProbeMode::multi) {
     for (auto which :
          {EngineProgram::acquire_enter, EngineProgram::acquire_exit, EngineProgram::release_enter,
-          EngineProgram::release_exit, EngineProgram::replace_enter, EngineProgram::replace_exit}) {
+          EngineProgram::release_exit, EngineProgram::replace_enter, EngineProgram::replace_exit,
+          EngineProgram::code_mapped, EngineProgram::entry_reached}) {
       bpf_program__set_expected_attach_type(engine.program(which), kTraceUprobeMulti);
     }
   }
@@ -153,8 +150,7 @@ Result<std::vector<Link>> Engine::attach(EngineProgram which, pid_t pid, int fd,
   if (targets.offsets.empty()) return std::vector<Link>();
   // By descriptor, so that it is the very file that the process maps, in whatever namespace.
   std::string path = fmt::format("/proc/self/fd/{}", fd);
-  bool multi = mode_ == ProbeMode::multi && is_catalog_program(which);
-  return multi
+  return mode_ == ProbeMode::multi
              ? attach_multi(program(which), is_return_program(which), pid, path.c_str(), targets)
              : attach_single(program(which), is_return_program(which), pid, path.c_str(), targets);
 }

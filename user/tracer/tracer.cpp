@@ -45,9 +45,11 @@ Result<void> Tracer::add_process(pid_t pid, std::uint32_t flags) {
   std::uint32_t image = ++last_image_;
   auto added = engine_.set_process(pid, {image, flags});
   if (!added) return added;
-  processes_[pid].image = image;
+  TracedProcess& process = processes_[pid];
+  process.image = image;
+  process.info = read_process_info(pid);
   images_[image];
-  listener_.on_image(image, read_process_info(pid));
+  listener_.on_image(image, process.info);
   return {};
 }
 
@@ -172,19 +174,31 @@ void Tracer::on_fork(const lt_event_process& event) {
     }
   }
   if (event.flags & LT_PROCESS_SHARED) return;
-  if (parent != processes_.end()) images_[child.image] = images_[parent->second.image];
-  listener_.on_image(child.image, read_process_info(pid));
+  if (parent != processes_.end()) {
+    images_[child.image] = images_[parent->second.image];
+    child.info = parent->second.info;  // what it is a copy of, should it have ended already
+    child.info.pid = pid;
+  }
+  if (auto info = read_process_info(pid); !info.exe.empty()) child.info = std::move(info);
+  listener_.on_image(child.image, child.info);
 }
 
 void Tracer::on_exec(const lt_event_process& event) {
   auto pid = static_cast<pid_t>(event.header.tgid);
-  TracedProcess fresh;
-  fresh.image = event.header.image;
-  images_[fresh.image];
-  processes_[pid] = std::move(fresh);
-  listener_.on_image(event.header.image, read_process_info(pid));
-  auto scanned = is_starting(pid) ? hook_start(pid, processes_[pid]) : rescan(pid);
+  // Probes belong to the process and stay: those on files that the new program maps too see its
+  // first calls.
+  TracedProcess& process = processes_[pid];
+  process.image = event.header.image;
+  process.code.clear();
+  process.loader_hook.clear();
+  process.entry_hook.clear();
+  images_[process.image];
+  bool stopped = event.flags & LT_PROCESS_STOP_ONCE && wait_until_stopped(pid);
+  if (auto info = read_process_info(pid); !info.exe.empty()) process.info = std::move(info);
+  listener_.on_image(event.header.image, process.info);
+  auto scanned = is_starting(pid) ? hook_start(pid, process) : rescan(pid);
   if (!scanned && !is_gone(pid)) log::warning("after exec: {}", scanned.error().message());
+  if (stopped) ::kill(pid, SIGCONT);
 }
 
 Result<void> Tracer::hook_start(pid_t pid, TracedProcess& process) {

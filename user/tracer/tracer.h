@@ -61,7 +61,8 @@ class Tracer {
   /// starting: before it is continued.
   [[nodiscard]] Result<void> rescan(pid_t pid);
 
-  /// Is it stopped by the BPF side between exec and its entry point?
+  /// Is it stopped by the BPF side between exec and its entry point? (A child that is stopped once
+  /// is continued by on_exec.)
   [[nodiscard]] bool is_starting(pid_t pid) const;
 
   // What the BPF side reports of a process.
@@ -85,6 +86,7 @@ class Tracer {
  private:
   struct TracedProcess {
     std::uint32_t image = 0;
+    ProcessInfo info;
     std::map<std::uint32_t, FileProbes> probes;  ///< by module; none when children are followed
     std::set<std::uint32_t> looked_at;           ///< modules
     std::vector<Link> loader_hook;

@@ -35,6 +35,24 @@ TEST(Options, PidAloneAttaches) {
   EXPECT_EQ(command.report.format, "text");
 }
 
+TEST(Options, WithoutACommandWordAttachIsMeant) {
+  auto command = parsed<TraceCommand>({"-p", "12", "--duration", "1", "--top", "3"});
+  EXPECT_THAT(command.target.pids, ElementsAre(12));
+  EXPECT_DOUBLE_EQ(*command.trace.duration_seconds, 1);
+}
+
+TEST(Options, VerboseMayStandAnywhere) {
+  EXPECT_TRUE(parse({"-v", "attach", "-p", "1"}).command.has_value());
+  EXPECT_TRUE(parse({"attach", "-v", "-p", "1"}).command.has_value());
+  EXPECT_TRUE(parse({"run", "--verbose", "--", "true"}).command.has_value());
+}
+
+TEST(Options, ListsTakeOneWordEach) {
+  auto command = parsed<TraceCommand>({"run", "--kinds", "heap", "--", "echo", "--threads", "1"});
+  EXPECT_THAT(command.target.command, ElementsAre("echo", "--threads", "1"));
+  EXPECT_THAT(command.report.kinds, ElementsAre(model::Kind::heap));
+}
+
 TEST(Options, AttachTakesSeveralPidsAndTimesWithUnits) {
   auto command = parsed<TraceCommand>(
       {"attach", "-p", "1,2", "--duration", "2m", "--interval", "500ms", "--older", "1.5h"});
@@ -94,6 +112,9 @@ TEST(Options, WrongUsageIsStatusTwo) {
            {"attach", "-p", "1", "--max-live", "0"},
            {"attach", "-p", "1", "--probe-mode", "psychic"},
            {"run"},
+           {"run", "echo", "--top", "1"},
+           {"run", "--"},
+           {"attach", "-p", "1", "--", "ls"},
            {"record", "-p", "1"},
            {"record", "-o", "f"},
            {"record", "-o", "f", "-p", "1", "--", "ls"},
