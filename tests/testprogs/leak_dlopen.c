@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   void (*work)(unsigned long) = NULL;
   *(void**)&work = dlsym(plugin, "plugin_work");
   if (work == NULL) return 1;
+  usleep(300000); /* leaktrace hears of a new library a moment after it is there */
   work(self.count);
   say_leaked("plugin_leaks", self.count, self.count * 96);
   say_leaked("plugin_frees", 0, 0);

@@ -43,10 +43,7 @@ std::vector<catalog::Row> wanted_rows(const std::vector<model::Kind>& kinds) {
 tracer::ProbeMode choose_probe_mode(const std::string& asked) {
   if (asked == "multi") return tracer::ProbeMode::multi;
   if (asked == "single") return tracer::ProbeMode::single;
-  auto features = tracer::probe_features();
-  bool works = features.uprobe_multi && features.uprobe_multi_return &&
-               features.uprobe_multi_cookie && features.uprobe_multi_pid;
-  return works ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
+  return tracer::multi_probes_work() ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
 }
 
 // A probe of its own is a descriptor or two; the soft limit is often 1024.

@@ -158,13 +158,30 @@ const Finding* Features::find(std::string_view id) const {
   return found == findings.end() ? nullptr : &*found;
 }
 
+namespace {
+
+TrialContext begin_trials(const Features& so_far) {
+  TrialContext context;
+  if (const auto capabilities = read_capabilities()) context.capabilities = *capabilities;
+  context.so_far = &so_far;
+  context.nonce = random_nonce();
+  return context;
+}
+
+}  // namespace
+
+bool multi_probes_work() {
+  const QuietLibbpf quiet;
+  const Features nothing;
+  TrialContext context = begin_trials(nothing);
+  // Returns and cookies came with the links themselves (6.6), the right filter later.
+  return try_uprobe_multi_pid(context).state == Finding::State::yes;
+}
+
 Features probe_features() {
   const QuietLibbpf quiet;
   Features features;
-  TrialContext context;
-  if (const auto capabilities = read_capabilities()) context.capabilities = *capabilities;
-  context.so_far = &features;
-  context.nonce = random_nonce();
+  TrialContext context = begin_trials(features);
   for (const auto& check : kChecks) {
     const auto trial = check.attempt(context);
     if (check.flag != nullptr) features.*check.flag = trial.state == Finding::State::yes;

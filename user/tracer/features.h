@@ -58,4 +58,8 @@ struct Features {
 /// that it makes are gone when it returns. Not for use in two threads at once.
 [[nodiscard]] Features probe_features();
 
+/// Do uprobe-multi links work here as tracing needs them? The one check that is made before each
+/// trace: it takes a tenth of a second.
+[[nodiscard]] bool multi_probes_work();
+
 }  // namespace leaktrace::tracer

@@ -4,7 +4,10 @@
 #include <fmt/core.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "user/base/log.h"
@@ -190,8 +193,11 @@ void Tracer::on_exec(const lt_event_process& event) {
   TracedProcess& process = processes_[pid];
   process.image = event.header.image;
   process.code.clear();
+  std::vector<Link> old_hooks = std::move(process.loader_hook);
+  std::ranges::move(process.entry_hook, std::back_inserter(old_hooks));
   process.loader_hook.clear();
   process.entry_hook.clear();
+  detach_in_background(std::move(old_hooks));
   images_[process.image];
   bool stopped = event.flags & LT_PROCESS_STOP_ONCE && wait_until_stopped(pid);
   if (auto info = read_process_info(pid); !info.exe.empty()) process.info = std::move(info);
@@ -222,8 +228,20 @@ Result<void> Tracer::hook_start(pid_t pid, TracedProcess& process) {
 void Tracer::on_entry_reached(pid_t pid) {
   auto process = processes_.find(pid);
   if (process == processes_.end()) return;
-  process->second.mapping_stops.reset();
+  std::vector<Link> links = std::move(process->second.entry_hook);
+  links.push_back(std::move(process->second.mapping_stops));
   process->second.entry_hook.clear();
+  detach_in_background(std::move(links));
+}
+
+// Detaching waits for a grace period of the kernel, a tenth of a second in which the started
+// program's news would wait too.
+void Tracer::detach_in_background(std::vector<Link> links) {
+  std::erase_if(detaching_, [](const std::future<void>& one) {
+    return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  });
+  detaching_.push_back(
+      std::async(std::launch::async, [owned = std::move(links)]() mutable { owned.clear(); }));
 }
 
 void Tracer::on_exit(pid_t pid) {

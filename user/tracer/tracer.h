@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -102,6 +103,7 @@ class Tracer {
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
+  void detach_in_background(std::vector<Link> links);
   [[nodiscard]] UnwindModule unwind_module(const Mapping& mapping, const Module* module);
 
   Engine engine_;
@@ -113,6 +115,7 @@ class Tracer {
   std::map<std::uint32_t, AddressSpace> images_;
   std::map<pid_t, TracedProcess> processes_;
   std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
+  std::vector<std::future<void>> detaching_;
   std::uint32_t last_image_ = 0;
 };
 

@@ -126,10 +126,9 @@ void print_program_times() {
   }
 }
 
-double measure_traced(Child& child, Shared& shared, std::uint64_t pairs,
-                      const tracer::Features& features) {
+double measure_traced(Child& child, Shared& shared, std::uint64_t pairs, bool multi) {
   TracedHooks::Options options;
-  options.mode = features.uprobe_multi_pid ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
+  options.mode = multi ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
   options.rows = {catalog::memory_rows().begin(), catalog::memory_rows().end()};
   TracedHooks hooks(options);
   auto attached = hooks.tracer().attach(child.pid());
@@ -148,11 +147,11 @@ int run(std::uint64_t pairs) {
   auto* shared = static_cast<Shared*>(
       ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   if (shared == MAP_FAILED) return 1;
-  tracer::Features features = tracer::probe_features();
+  bool multi = tracer::multi_probes_work();
   Child child([shared] { loop(*shared); });
   double untraced = measure(child, *shared, pairs * 20);
   double empty = measure_empty(child, *shared, pairs);
-  double traced = measure_traced(child, *shared, pairs, features);
+  double traced = measure_traced(child, *shared, pairs, multi);
 
   fmt::print("\n{:<30} {:>10} {:>12} {:>12}\n", "malloc(64) + free, 10 frames", "ns/pair",
              "x untraced", "x empty");

@@ -30,7 +30,7 @@ constexpr int kRemapDontUnmap = 4;
 class EngineTest : public testing::TestWithParam<ProbeMode> {
  protected:
   void SetUp() override {
-    static const bool kHasMulti = tracer::probe_features().uprobe_multi_pid;
+    static const bool kHasMulti = tracer::multi_probes_work();
     if (GetParam() == ProbeMode::multi && !kHasMulti) {
       GTEST_SKIP() << "feature uprobe_multi_pid: this kernel has no uprobe-multi links";
     }
