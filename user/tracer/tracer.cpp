@@ -147,10 +147,11 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& mo
     owner[module.id] = std::move(*probes);
   }
   for (const FunctionSymbol& function : module.image.functions) {
-    if (function.name != kLoaderHook || !process.loader_hook.empty()) continue;
-    auto links = engine_.attach(EngineProgram::code_mapped, pid, module.fd.get(),
-                                {{function.file_offset}, {0}});
-    if (links) process.loader_hook = std::move(*links);
+    if (function.name != kLoaderHook) continue;
+    auto links = engine_.attach(EngineProgram::code_mapped, options_.follow ? -1 : pid,
+                                module.fd.get(), {{function.file_offset}, {0}});
+    if (!links) continue;  // new libraries are then seen by the first unknown address in a stack
+    std::ranges::move(*links, std::back_inserter(process.loader_hook));
   }
   return {};
 }
@@ -193,11 +194,7 @@ void Tracer::on_exec(const lt_event_process& event) {
   TracedProcess& process = processes_[pid];
   process.image = event.header.image;
   process.code.clear();
-  std::vector<Link> old_hooks = std::move(process.loader_hook);
-  std::ranges::move(process.entry_hook, std::back_inserter(old_hooks));
-  process.loader_hook.clear();
-  process.entry_hook.clear();
-  detach_in_background(std::move(old_hooks));
+  detach_in_background(std::exchange(process.entry_hook, {}));
   images_[process.image];
   bool stopped = event.flags & LT_PROCESS_STOP_ONCE && wait_until_stopped(pid);
   if (auto info = read_process_info(pid); !info.exe.empty()) process.info = std::move(info);
@@ -228,9 +225,8 @@ Result<void> Tracer::hook_start(pid_t pid, TracedProcess& process) {
 void Tracer::on_entry_reached(pid_t pid) {
   auto process = processes_.find(pid);
   if (process == processes_.end()) return;
-  std::vector<Link> links = std::move(process->second.entry_hook);
+  std::vector<Link> links = std::exchange(process->second.entry_hook, {});
   links.push_back(std::move(process->second.mapping_stops));
-  process->second.entry_hook.clear();
   detach_in_background(std::move(links));
 }
 
