@@ -58,13 +58,16 @@ static __always_inline __u64 returned(struct pt_regs* ctx) {
 
 /* ---- Which call is the outermost ------------------------------------------------------------ */
 
+/* Stores what a call had taken out again; without room for it, it counts as released. */
+static __always_inline void put_back(__u32 image, __u32 kind, const struct lt_call* call) {
+  struct lt_resource_key key = {.handle = call->old_handle, .image = image, .kind = kind};
+  if (store_resource(&key, &call->old)) count_released(image, kind, &call->old);
+}
+
 /* A call left by longjmp or an exception never returns. What it had taken is still there. */
 static __always_inline void abandon(struct lt_call* call, __u32 image, __u32 kind) {
   lose(LT_LOSS_ABANDONED_CALL);
-  if (call->has_old) {
-    struct lt_resource_key key = {.handle = call->old_handle, .image = image, .kind = kind};
-    if (store_resource(&key, &call->old)) count_released(image, kind, &call->old);
-  }
+  if (call->has_old) put_back(image, kind, call);
   call->active = 0;
 }
 
@@ -173,9 +176,11 @@ static __always_inline void acquire_result(struct pt_regs* ctx, struct lt_thread
 
 /* ---- Releasing ------------------------------------------------------------------------------ */
 
-/* A forked process releases what its parent acquired: no fault of anyone's. */
+/* A forked process releases what its parent acquired, and with a filter on sizes what was not
+ * traced is released too: of those nothing can be said. */
 static __always_inline void count_unmatched(const struct lt_process* process) {
-  if (!(process->flags & LT_PROCESS_FORKED)) lose(LT_LOSS_UNMATCHED_RELEASE);
+  if (process->flags & LT_PROCESS_FORKED || min_size != 0 || max_size != ~0ULL) return;
+  lose(LT_LOSS_UNMATCHED_RELEASE);
 }
 
 /*
@@ -203,118 +208,123 @@ static __always_inline void release_point(struct pt_regs* ctx, struct lt_thread*
    * that frees), or one that the call made and did not count. */
   if (thread && call_of(thread, kind)->active) return;
   if (called_by_allocator(ctx)) return;
-  /* Blocks of sizes that are not traced are released here too: nothing can be said of them. */
-  if (min_size == 0 && max_size == ~0ULL) count_unmatched(process);
+  count_unmatched(process);
 }
 
 /* ---- The programs --------------------------------------------------------------------------- */
 
+/* What a program on a hooked function works on. */
+struct lt_probe {
+  const struct lt_process* process;
+  const struct lt_row* row;
+  struct lt_thread* thread;
+  struct lt_call* call;
+};
+
+static __always_inline int look_up(struct pt_regs* ctx, struct lt_probe* probe) {
+  probe->process = current_process();
+  if (!probe->process) return 0;
+  count(&probe_hits, 0);
+  probe->row = row_at(row_index(ctx));
+  return probe->row != NULL;
+}
+
+/* On entry: true when this is the outermost call of its kind, which then has begun. */
+static __always_inline int begins(struct pt_regs* ctx, struct lt_probe* probe) {
+  probe->thread = current_thread_or_new();
+  if (!probe->thread) return 0;
+  probe->call = call_of(probe->thread, probe->row->kind);
+  if (is_nested(ctx, probe->call, probe->process->image, probe->row->kind)) return 0;
+  begin_call(ctx, probe->thread, probe->call, probe->row, row_index(ctx));
+  return 1;
+}
+
+/* On return: true when the outermost call ends here; the row is that call's then. */
+static __always_inline int ends(struct pt_regs* ctx, struct lt_probe* probe) {
+  if (!look_up(ctx, probe)) return 0;
+  probe->thread = current_thread();
+  if (!probe->thread) return 0;
+  probe->call = call_of(probe->thread, probe->row->kind);
+  if (!ends_call(ctx, probe->call, probe->process->image, probe->row->kind)) return 0;
+  probe->call->active = 0;
+  probe->row = row_at(probe->call->row);
+  return probe->row != NULL;
+}
+
+static __always_inline void send_taken(const struct lt_probe* probe) {
+  probe->call->taken = 1;
+  send_range(LT_EVENT_RANGE_TAKEN, probe->process->image, probe->call->old_handle,
+             probe->call->old_weight, 0, 0);
+}
+
+static __always_inline void send_restored(const struct lt_probe* probe) {
+  if (!probe->call->taken) return;
+  send_range(LT_EVENT_RANGE_RESTORED, probe->process->image, probe->call->old_handle,
+             probe->call->old_weight, 0, 0);
+}
+
+/* A range that the kernel would look at: else the call fails (EINVAL: munmap(2), mremap(2)), and
+ * nothing must be taken by it, not for a moment. */
+static __always_inline int is_valid_range(const struct lt_call* call) {
+  return call->old_weight && !(call->old_handle & (LT_SMALLEST_PAGE - 1));
+}
+
 SEC("uprobe")
 int acquire_enter(struct pt_regs* ctx) {
-  struct lt_process* process = current_process();
-  if (!process) return 0;
-  count(&probe_hits, 0);
-  __u32 index = row_index(ctx);
-  const struct lt_row* row = row_at(index);
-  struct lt_thread* thread = current_thread_or_new();
-  if (!row || !thread) return 0;
-  struct lt_call* call = call_of(thread, row->kind);
-  if (is_nested(ctx, call, process->image, row->kind)) return 0;
-  begin_call(ctx, thread, call, row, index);
+  struct lt_probe probe;
+  if (look_up(ctx, &probe)) begins(ctx, &probe);
   return 0;
 }
 
 SEC("uprobe")
 int acquire_exit(struct pt_regs* ctx) {
-  struct lt_process* process = current_process();
-  if (!process) return 0;
-  count(&probe_hits, 0);
-  const struct lt_row* row = row_at(row_index(ctx));
-  struct lt_thread* thread = current_thread();
-  if (!row || !thread) return 0;
-  struct lt_call* call = call_of(thread, row->kind);
-  if (!ends_call(ctx, call, process->image, row->kind)) return 0;
-  call->active = 0;
-  row = row_at(call->row);
+  struct lt_probe probe;
+  if (!ends(ctx, &probe)) return 0;
   __u64 result = returned(ctx);
-  if (row && succeeded(row->success, result))
-    acquire_result(ctx, thread, row, call, process->image, result);
+  if (succeeded(probe.row->success, result))
+    acquire_result(ctx, probe.thread, probe.row, probe.call, probe.process->image, result);
   return 0;
 }
 
 SEC("uprobe")
 int release_enter(struct pt_regs* ctx) {
-  struct lt_process* process = current_process();
-  if (!process) return 0;
-  count(&probe_hits, 0);
-  __u32 index = row_index(ctx);
-  const struct lt_row* row = row_at(index);
-  if (!row) return 0;
+  struct lt_probe probe;
+  if (!look_up(ctx, &probe)) return 0;
+  if (probe.row->extent == LT_EXTENT_RANGE) {
+    if (begins(ctx, &probe) && is_valid_range(probe.call)) send_taken(&probe);
+    return 0;
+  }
   struct lt_arguments arguments;
   read_arguments(ctx, &arguments);
-  __u64 handle = value_at_entry(&arguments, &row->old_handle);
-  if (row->extent == LT_EXTENT_POINT) {
-    if (handle) release_point(ctx, current_thread_or_new(), process, row->kind, handle);
-    return 0;
-  }
-  struct lt_thread* thread = current_thread_or_new();
-  if (!thread) return 0;
-  struct lt_call* call = call_of(thread, row->kind);
-  if (is_nested(ctx, call, process->image, row->kind)) return 0;
-  begin_call(ctx, thread, call, row, index);
-  /* Such a call fails (EINVAL, munmap(2)), so nothing must be taken by it, not for a moment. */
-  if (!call->old_weight || handle & (LT_SMALLEST_PAGE - 1)) {
-    call->active = 0;
-    return 0;
-  }
-  send_range(LT_EVENT_RANGE_TAKEN, process->image, handle, call->old_weight, 0,
-             call->nested ? LT_RANGE_NESTED : 0);
+  __u64 handle = value_at_entry(&arguments, &probe.row->old_handle);
+  if (handle) release_point(ctx, current_thread_or_new(), probe.process, probe.row->kind, handle);
   return 0;
 }
 
 /* Only functions whose release can fail have this one. */
 SEC("uprobe")
 int release_exit(struct pt_regs* ctx) {
-  struct lt_process* process = current_process();
-  if (!process) return 0;
-  count(&probe_hits, 0);
-  const struct lt_row* row = row_at(row_index(ctx));
-  struct lt_thread* thread = current_thread();
-  if (!row || !thread) return 0;
-  struct lt_call* call = call_of(thread, row->kind);
-  if (!ends_call(ctx, call, process->image, row->kind)) return 0;
-  call->active = 0;
-  if (!succeeded(row->success, returned(ctx)))
-    send_range(LT_EVENT_RANGE_RESTORED, process->image, call->old_handle, call->old_weight, 0, 0);
+  struct lt_probe probe;
+  if (!ends(ctx, &probe)) return 0;
+  if (!succeeded(probe.row->success, returned(ctx))) send_restored(&probe);
   return 0;
 }
 
 SEC("uprobe")
 int replace_enter(struct pt_regs* ctx) {
-  struct lt_process* process = current_process();
-  if (!process) return 0;
-  count(&probe_hits, 0);
-  __u32 index = row_index(ctx);
-  const struct lt_row* row = row_at(index);
-  struct lt_thread* thread = current_thread_or_new();
-  if (!row || !thread) return 0;
-  struct lt_call* call = call_of(thread, row->kind);
-  if (is_nested(ctx, call, process->image, row->kind)) return 0;
-  begin_call(ctx, thread, call, row, index);
-
+  struct lt_probe probe;
+  if (!look_up(ctx, &probe) || !begins(ctx, &probe)) return 0;
+  struct lt_call* call = probe.call;
   /* The old one is taken out now, because its handle can be acquired by another thread before this
    * call returns. Its counters move only when the call has succeeded. */
-  if (row->extent == LT_EXTENT_POINT) {
+  if (probe.row->extent == LT_EXTENT_POINT) {
     struct lt_resource_key key = {
-        .handle = call->old_handle, .image = process->image, .kind = row->kind};
+        .handle = call->old_handle, .image = probe.process->image, .kind = probe.row->kind};
     if (call->old_handle) call->has_old = take_resource(&key, &call->old);
     return 0;
   }
   /* mremap keeps the old mapping when it duplicates (old size 0) or is told to. */
-  if (call->old_weight && !(call->flags & LT_MREMAP_DONTUNMAP)) {
-    call->taken = 1;
-    send_range(LT_EVENT_RANGE_TAKEN, process->image, call->old_handle, call->old_weight, 0, 0);
-  }
+  if (is_valid_range(call) && !(call->flags & LT_MREMAP_DONTUNMAP)) send_taken(&probe);
   return 0;
 }
 
@@ -323,37 +333,28 @@ static __always_inline void finish_replaced_point(const struct lt_process* proce
   if (released) {
     if (call->has_old)
       count_released(process->image, kind, &call->old);
-    else if (call->old_handle && min_size == 0 && max_size == ~0ULL)
+    else if (call->old_handle)
       count_unmatched(process);
   } else if (call->has_old) {
-    struct lt_resource_key key = {
-        .handle = call->old_handle, .image = process->image, .kind = kind};
-    if (store_resource(&key, &call->old)) count_released(process->image, kind, &call->old);
+    put_back(process->image, kind, call);
   }
   call->has_old = 0;
 }
 
 SEC("uprobe")
 int replace_exit(struct pt_regs* ctx) {
-  struct lt_process* process = current_process();
-  if (!process) return 0;
-  count(&probe_hits, 0);
-  const struct lt_row* row = row_at(row_index(ctx));
-  struct lt_thread* thread = current_thread();
-  if (!row || !thread) return 0;
-  struct lt_call* call = call_of(thread, row->kind);
-  if (!ends_call(ctx, call, process->image, row->kind)) return 0;
-  call->active = 0;
-  row = row_at(call->row);
-  if (!row) return 0;
+  struct lt_probe probe;
+  if (!ends(ctx, &probe)) return 0;
   __u64 result = returned(ctx);
-  int success = succeeded(row->success, result);
-  if (row->extent == LT_EXTENT_POINT) {
+  int success = succeeded(probe.row->success, result);
+  if (probe.row->extent == LT_EXTENT_POINT) {
     /* glibc's realloc(p, 0) frees p and returns NULL (manual, "Changing the Size of a Block"). */
-    finish_replaced_point(process, call, row->kind, success || (call->old_handle && !call->weight));
-  } else if (!success && call->taken) {
-    send_range(LT_EVENT_RANGE_RESTORED, process->image, call->old_handle, call->old_weight, 0, 0);
+    finish_replaced_point(probe.process, probe.call, probe.row->kind,
+                          success || (probe.call->old_handle && !probe.call->weight));
+  } else if (!success) {
+    send_restored(&probe);
   }
-  if (success) acquire_result(ctx, thread, row, call, process->image, result);
+  if (success)
+    acquire_result(ctx, probe.thread, probe.row, probe.call, probe.process->image, result);
   return 0;
 }

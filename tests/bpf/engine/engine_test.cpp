@@ -187,6 +187,17 @@ TEST_P(EngineTest, ReleaseOfWhatWasNeverSeenIsUnmatched) {
   EXPECT_EQ(hooks.total(Kind::heap).released_count, 0U);
 }
 
+TEST_P(EngineTest, ReleaseMadeOfAReleaseCountsOnce) {
+  Child child([] {
+    hooked_acquire(at(64), 10);
+    hooked_outer_release(at(64));
+  });
+  TracedHooks hooks(options());
+  hooks.trace(child);
+  EXPECT_EQ(hooks.total(Kind::heap).released_count, 1U);
+  EXPECT_EQ(hooks.losses_but({}), 0U);
+}
+
 TEST_P(EngineTest, HandlesAreKeyedByProcess) {
   auto acquire = [] { hooked_acquire(at(64), 10); };
   Child keeper(acquire);
@@ -313,6 +324,19 @@ TEST_P(EngineTest, PartsOfAMappingAreReleased) {
   hooks.trace(child);
   EXPECT_EQ(hooks.total(Kind::mmap).outstanding_count(), 1U);
   EXPECT_EQ(hooks.total(Kind::mmap).outstanding_bytes(), 3U * 4096);
+  EXPECT_EQ(hooks.losses_but({}), 0U);
+}
+
+TEST_P(EngineTest, RangeThatTheKernelRefusesTakesNothing) {
+  Child child([] {
+    hooked_map(at(1 << 20), 2 * 4096, 0);
+    hooked_unmap(at((1 << 20) + 1), 4096, -1);
+    hooked_unmap(at(1 << 20), 0, -1);
+  });
+  TracedHooks hooks(options());
+  hooks.trace(child);
+  EXPECT_EQ(hooks.total(Kind::mmap).outstanding_bytes(), 2U * 4096);
+  EXPECT_EQ(hooks.total(Kind::mmap).released_count, 0U);
   EXPECT_EQ(hooks.losses_but({}), 0U);
 }
 

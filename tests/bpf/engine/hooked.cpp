@@ -38,6 +38,11 @@ HOOKED void hooked_release(void*) {
   distinct<5>();
 }
 
+HOOKED void hooked_outer_release(void* handle) {
+  hooked_release(handle);
+  distinct<13>();
+}
+
 HOOKED void* hooked_outer_acquire(void* handle, std::size_t size) {
   void* result = hooked_acquire(handle, size);
   distinct<6>();
@@ -146,6 +151,8 @@ std::vector<catalog::Row> hooked_rows() {
   catalog::Row release{"hooked_release", catalog::Applies::always,
                        lt_row{LT_OP_RELEASE, LT_KIND_HEAP, LT_SUCCESS_ALWAYS, LT_EXTENT_POINT,
                               kNothing, kNothing, argument(0), kNothing, kNothing}};
+  catalog::Row outer_release = release;
+  outer_release.symbol = "hooked_outer_release";
   catalog::Row map = range("hooked_map", LT_OP_ACQUIRE, LT_SUCCESS_NOT_FAILED);
   map.abi.weight = argument(1);
   map.abi.flags = argument(2);
@@ -162,6 +169,7 @@ std::vector<catalog::Row> hooked_rows() {
           acquire_into(),
           replace("hooked_replace"),
           release,
+          outer_release,
           acquire("hooked_outer_acquire", argument(1)),
           acquire("hooked_tail_acquire", argument(1)),
           replace("hooked_outer_replace"),

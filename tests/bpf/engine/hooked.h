@@ -15,6 +15,8 @@ void* hooked_acquire_product(void* handle, std::size_t count, std::size_t size);
 int hooked_acquire_into(void** where, std::size_t size, void* handle, int status);
 void* hooked_replace(void* old_handle, std::size_t size, void* handle);
 void hooked_release(void* handle);
+/// Calls hooked_release, as operator delete calls free: both are hooked.
+void hooked_outer_release(void* handle);
 /// Calls hooked_acquire, and so is the outermost of two.
 void* hooked_outer_acquire(void* handle, std::size_t size);
 /// Jumps to hooked_acquire: both return at once, at one stack depth.
