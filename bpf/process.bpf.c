@@ -39,7 +39,7 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
     copy.image = next_image();
     copy.flags |= LT_PROCESS_FORKED;
   }
-  long error = bpf_map_update_elem(&processes, &child_tgid, &copy, BPF_ANY);
+  int error = bpf_map_update_elem(&processes, &child_tgid, &copy, BPF_ANY);
   if (error) {
     lose_insertion(error, LT_LOSS_PROCESS_TABLE_FULL);
     return 0;

@@ -32,7 +32,7 @@ static __always_inline void lose(enum lt_loss cause) {
 
 /* Counts a failed insertion: into a full table under `full`, else as the kernel's lack of memory.
  */
-static __always_inline void lose_insertion(long error, enum lt_loss full) {
+static __always_inline void lose_insertion(int error, enum lt_loss full) {
   lose(error == -ENOMEM ? LT_LOSS_KERNEL_MEMORY : full);
 }
 

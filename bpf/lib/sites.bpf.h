@@ -36,7 +36,7 @@ static __always_inline struct lt_site_counters* site_or_new(const struct lt_site
   struct lt_site_counters* site = bpf_map_lookup_elem(&call_sites, key);
   if (site) return site;
   struct lt_site_counters zero = {};
-  long error = bpf_map_update_elem(&call_sites, key, &zero, BPF_NOEXIST);
+  int error = bpf_map_update_elem(&call_sites, key, &zero, BPF_NOEXIST);
   if (error && error != -EEXIST) {
     lose_insertion(error, LT_LOSS_SITE_TABLE_FULL);
     return NULL;
@@ -74,9 +74,9 @@ static __always_inline int take_resource(const struct lt_resource_key* key,
 
 /* Stores a resource; one that is still live under the same handle was released unseen: it is closed
  * and counted. Returns 0, or the error (counted) when there is no room. */
-static __always_inline long store_resource(const struct lt_resource_key* key,
-                                           const struct lt_resource* resource) {
-  long error = bpf_map_update_elem(&live_resources, key, resource, BPF_NOEXIST);
+static __always_inline int store_resource(const struct lt_resource_key* key,
+                                          const struct lt_resource* resource) {
+  int error = bpf_map_update_elem(&live_resources, key, resource, BPF_NOEXIST);
   if (error == -EEXIST) {
     struct lt_resource missed;
     lose(LT_LOSS_MISSED_RELEASE);

@@ -84,7 +84,7 @@ static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread
   if (seen) return hash.id;
 
   struct lt_stack_seen fresh = {.check = hash.check, .frames = n, .reason = reason};
-  long error = bpf_map_update_elem(&call_stacks, &hash.id, &fresh, BPF_NOEXIST);
+  int error = bpf_map_update_elem(&call_stacks, &hash.id, &fresh, BPF_NOEXIST);
   if (error == -EEXIST) return hash.id; /* another thread was first */
   if (error) {
     lose_insertion(error, LT_LOSS_STACK_TABLE_FULL);

@@ -82,7 +82,7 @@ static __always_inline struct lt_thread* current_thread_or_new(void) {
   void* empty = bpf_map_lookup_elem(&new_thread, &zero);
   if (!empty) return NULL;
   __u64 id = bpf_get_current_pid_tgid();
-  long error = bpf_map_update_elem(&threads, &id, empty, BPF_NOEXIST);
+  int error = bpf_map_update_elem(&threads, &id, empty, BPF_NOEXIST);
   if (error) {
     lose_insertion(error, LT_LOSS_THREAD_TABLE_FULL);
     return NULL;
