@@ -298,15 +298,6 @@ TEST_F(Attach, FollowsChildren) {
   EXPECT_EQ(report.outstanding("child_leaks"), (Amount{1000, 200000}));
 }
 
-TEST_F(Attach, FindsProcessesByName) {
-  Process target({testprog("steady_leak")});
-  ASSERT_TRUE(target.wait_for_line("running"));
-  const Outcome outcome = run_leaktrace({"attach", "--comm", "steady_leak", "--duration", "1"});
-  if (outcome.status == 2) GTEST_SKIP() << "this version takes pids only: " << outcome.err;
-  EXPECT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("leak_tick"));
-}
-
 /// The pid of the only child of a process, in our own pid namespace.
 int only_child(pid_t pid) {
   const std::string task = std::to_string(pid);

@@ -59,7 +59,8 @@ void Reporter::print_interval(const model::Trace& trace) {
     log::debug("{}", report.error().message());
     return;
   }
-  if (auto written = write_all(terminal_, format_->write(*report)); !written) {
+  // A line apart, for the next one follows.
+  if (auto written = write_all(terminal_, format_->write(*report) + "\n"); !written) {
     log::debug("{}", written.error().message());
   }
 }
