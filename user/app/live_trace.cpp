@@ -132,7 +132,8 @@ Result<void> LiveTrace::open() {
                   .max_parts = config_.trace.max_live,
                   .max_sites = config_.trace.max_sites}},
       {.resolve = [this](const auto& of, auto address) { return resolve(of, address); },
-       .on_process = [this](const lt_event_process& event) { on_process(event); }},
+       .on_process = [this](const lt_event_process& event) { on_process(event); },
+       .mapped = [this] { return mapped_images(); }},
       outputs_.sink);
   if (!source) return source.unexpected();
   source_ = std::move(*source);

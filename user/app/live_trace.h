@@ -83,6 +83,7 @@ class LiveTrace {
   void pass_on(const signalfd_siginfo& signal);
   void reap_lost_targets();
   model::RawFrame resolve(const lt_event_header& of, std::uint64_t address);
+  [[nodiscard]] std::vector<collect::MappedImage> mapped_images() const;
   void announce_image(std::uint32_t image, const tracer::ProcessInfo& info);
   void announce_module(const tracer::Module& module);
   [[nodiscard]] std::uint64_t now_ns() const;

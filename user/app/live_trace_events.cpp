@@ -45,6 +45,20 @@ model::RawFrame LiveTrace::resolve(const lt_event_header& of, std::uint64_t addr
   return frame;
 }
 
+std::vector<collect::MappedImage> LiveTrace::mapped_images() const {
+  std::vector<collect::MappedImage> images;
+  for (const auto& [pid, image] : running_) {
+    auto maps = tracer::read_maps(pid);
+    if (!maps || maps->empty()) continue;  // it is ending
+    collect::MappedImage mapped{.image = image, .ranges = {}};
+    for (const tracer::Mapping& mapping : *maps) {
+      mapped.ranges.push_back({mapping.start, mapping.end});
+    }
+    images.push_back(std::move(mapped));
+  }
+  return images;
+}
+
 void LiveTrace::on_process(const lt_event_process& event) {
   auto pid = static_cast<pid_t>(event.header.tgid);
   std::uint64_t at_ns = source_->trace_time(event.header.time_ns);

@@ -135,7 +135,6 @@ Result<model::Losses> LiveSource::read_losses() {
     if (!sum) return sum.unexpected();
     losses[cause] = *sum;
   }
-  ranges_.add_losses(losses);
   return losses;
 }
 
@@ -149,7 +148,11 @@ Result<void> LiveSource::snapshot() {
   auto hits = sum_over_cpus(maps_.probe_hits, 0);
   if (!hits) return hits.unexpected();
   auto drained = drain();
+  if (auto reconciled = reconcile_after((*losses)[LT_LOSS_RING_OVERFLOW]); !reconciled) {
+    return reconciled;
+  }
   ranges_.settle();
+  ranges_.add_losses(*losses);
 
   model::Snapshot snapshot{.at_ns = now_ns(), .sites = {}, .losses = *losses, .probe_hits = *hits};
   for (model::SiteCounters& site : *sites) {
@@ -162,6 +165,19 @@ Result<void> LiveSource::snapshot() {
   snapshot.sites.insert(snapshot.sites.end(), ranges.begin(), ranges.end());
   auto accepted = sink_.accept(snapshot);
   return drained ? accepted : drained;
+}
+
+// With an munmap's event lost, its mapping would stay outstanding for ever.
+Result<void> LiveSource::reconcile_after(std::uint64_t overflows) {
+  if (overflows == overflows_ || !handlers_.mapped) return {};
+  overflows_ = overflows;
+  std::uint64_t as_of_ns = now_ns();
+  std::vector<MappedImage> images = handlers_.mapped();
+  auto drained = drain();
+  for (const MappedImage& image : images) {
+    ranges_.reconcile(image.image, image.ranges, as_of_ns);
+  }
+  return drained;
 }
 
 Result<void> LiveSource::walk_blocks() {

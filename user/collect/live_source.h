@@ -27,12 +27,21 @@ struct LiveMaps {
   int probe_hits = -1;
 };
 
+/// What a process has mapped, all of it.
+struct MappedImage {
+  model::ImageId image;
+  std::vector<AddressRange> ranges;
+};
+
 /// What the collector asks of, and tells, whoever knows the processes.
 struct LiveHandlers {
   /// A frame's module and place in it; the module, when new, has been put into the stream first.
   std::function<model::RawFrame(const lt_event_header& of, std::uint64_t address)> resolve;
   /// fork, exec, exit, code mapped, entry reached: before later records of that process.
   std::function<void(const lt_event_process&)> on_process;
+  /// The mappings of all traced processes that have not ended. Asked for after events were lost,
+  /// to close what is not mapped any more.
+  std::function<std::vector<MappedImage>()> mapped;
 };
 
 struct LiveOptions {
@@ -87,6 +96,7 @@ class LiveSource {
   [[nodiscard]] Result<std::vector<model::SiteCounters>> read_sites();
   [[nodiscard]] Result<model::Losses> read_losses();
   [[nodiscard]] Result<void> drop_images();
+  [[nodiscard]] Result<void> reconcile_after(std::uint64_t overflows);
 
   LiveMaps maps_;
   LiveOptions options_;
@@ -97,6 +107,7 @@ class LiveSource {
   std::unordered_map<model::SiteKey, model::Counters> sent_;
   std::vector<std::uint32_t> dropped_images_;  ///< still in the kernel's tables
   std::optional<std::uint64_t> stopped_ns_;
+  std::uint64_t overflows_ = 0;   ///< that mappings were reconciled after
   std::optional<Error> failure_;  ///< of the sink, while draining
 };
 

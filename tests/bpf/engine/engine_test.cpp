@@ -327,6 +327,25 @@ TEST_P(EngineTest, PartsOfAMappingAreReleased) {
   EXPECT_EQ(hooks.losses_but({}), 0U);
 }
 
+TEST_P(EngineTest, LostEventsAreCountedAndMappingsReconciled) {
+  constexpr std::uintptr_t kKept = 1 << 20;
+  TracedHooks::Options small = options();
+  small.limits.ring_bytes = 4096;
+  small.mapped = [] {
+    return std::vector<collect::MappedImage>{{.image = {1}, .ranges = {{kKept, kKept + 4096}}}};
+  };
+  Child child([] {
+    for (std::uintptr_t i = 0; i < 500; ++i) hooked_map(at(kKept + i * 4096), 4096, 0);
+  });
+  TracedHooks hooks(small);
+  hooks.trace(child);
+  model::Counters maps = hooks.total(Kind::mmap);
+  EXPECT_GT(hooks.loss(LT_LOSS_RING_OVERFLOW), 0U);
+  EXPECT_EQ(maps.outstanding_count(), 1U) << "only one of them is still mapped";
+  EXPECT_EQ(hooks.loss(LT_LOSS_MISSED_RELEASE), maps.acquired_count - 1);
+  EXPECT_EQ(hooks.losses_but({LT_LOSS_RING_OVERFLOW, LT_LOSS_MISSED_RELEASE}), 0U);
+}
+
 TEST_P(EngineTest, RangeThatTheKernelRefusesTakesNothing) {
   Child child([] {
     hooked_map(at(1 << 20), 2 * 4096, 0);

@@ -115,7 +115,8 @@ TracedHooks::TracedHooks(Options options) {
                                               .wait_status = event.other,
                                               .at_ns = 0});
              }
-           }},
+           },
+       .mapped = options.mapped},
       sink_);
   EXPECT_TRUE(source) << source.error().message();
   source_ = std::move(*source);

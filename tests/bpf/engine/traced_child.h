@@ -45,6 +45,8 @@ class TracedHooks {
     tracer::EngineLimits limits;
     std::vector<catalog::Row> rows = hooked_rows();
     bool follow = false;
+    /// What the kernel says is mapped, asked for after lost events; none: nothing is asked.
+    std::function<std::vector<collect::MappedImage>()> mapped;
   };
 
   explicit TracedHooks(Options options);
