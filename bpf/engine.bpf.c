@@ -15,6 +15,7 @@
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
 #include "bpf/lib/losses.bpf.h"
+#include "bpf/lib/own_stack.bpf.h"
 #include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/rows.bpf.h"
 #include "bpf/lib/sites.bpf.h"
@@ -222,6 +223,7 @@ struct lt_probe {
 };
 
 static __always_inline int look_up(struct pt_regs* ctx, struct lt_probe* probe) {
+  keep_own_stack(ctx);
   probe->process = current_process();
   if (!probe->process) return 0;
   count(&probe_hits, 0);

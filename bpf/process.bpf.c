@@ -9,6 +9,7 @@
  */
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
+#include "bpf/lib/own_stack.bpf.h"
 #include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/threads.bpf.h"
 
@@ -101,6 +102,7 @@ int BPF_PROG(stop_at_mapping, struct pt_regs* registers, long number) {
  * list of libraries (SVR4 r_brk; glibc elf/dl-debug.c). */
 SEC("uprobe")
 int code_mapped(struct pt_regs* ctx) {
+  keep_own_stack(ctx);
   struct lt_process* process = current_process();
   if (process)
     send_process(LT_EVENT_CODE_MAPPED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
@@ -110,6 +112,7 @@ int code_mapped(struct pt_regs* ctx) {
 /* On the program's ELF entry point. */
 SEC("uprobe")
 int entry_reached(struct pt_regs* ctx) {
+  keep_own_stack(ctx);
   struct lt_process* process = current_process();
   if (!process || !(process->flags & LT_PROCESS_STARTING)) return 0;
   process->flags &= ~LT_PROCESS_STARTING;
