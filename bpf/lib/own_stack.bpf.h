@@ -2,12 +2,12 @@
 /*
  * Keeps a program's variables on the stack of the task that runs it.
  *
- * Since 6.13 (a76ab5731e32 "bpf: Find eligible subprogs for private stack support") the kernel
- * gives tracing programs a stack of each CPU instead. Programs on uprobes are preemptible, so where
- * the kernel itself is preemptible two tasks on one CPU then share that stack: without this, keys
- * and hashes of one thread end up in another's (seen on Debian's 7.2;
- * EngineTest.StacksSurvivePreemption fails). A program that contains a tail call is not given one
- * (kernel/bpf/verifier.c, check_max_stack_depth), and one that is never executed is enough.
+ * Since 6.13 the kernel gives tracing programs a stack of each CPU instead (kernel/bpf/verifier.c,
+ * bpf_enable_priv_stack). Programs on uprobes are preemptible, so where the kernel itself is
+ * preemptible two tasks on one CPU then share that stack: without this, keys and hashes of one
+ * thread end up in another's (seen on Debian's 7.2, where EngineTest.StacksSurvivePreemption
+ * failed). A program that contains a tail call is not given one (the same file,
+ * check_max_stack_depth), and one that is never executed is enough.
  */
 #ifndef LEAKTRACE_OWN_STACK_BPF_H
 #define LEAKTRACE_OWN_STACK_BPF_H
