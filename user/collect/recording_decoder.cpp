@@ -108,6 +108,15 @@ Decoded read(const pb::FrameNames& in) {
   return {std::move(out)};
 }
 
+Decoded read(const pb::FileLoss& in) {
+  const auto subject = static_cast<model::FileSubject>(in.subject());
+  if (subject != model::FileSubject::unwind && subject != model::FileSubject::symbols) {
+    return fail(fmt::format("unknown subject {} of a file's loss", in.subject()));
+  }
+  return {
+      model::FileLoss{.path = in.path(), .subject = subject, .count = in.count(), .why = in.why()}};
+}
+
 Decoded read(const pb::TraceEnd& in) {
   return {model::TraceEnd{.at_ns = in.at_ns()}};
 }
@@ -218,6 +227,8 @@ Decoded RecordDecoder::decode(std::string_view payload) {
       return read(frame.frame_names());
     case pb::Frame::kTraceEnd:
       return read(frame.trace_end());
+    case pb::Frame::kFileLoss:
+      return read(frame.file_loss());
     case pb::Frame::RECORD_NOT_SET:
       break;
   }

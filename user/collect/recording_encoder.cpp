@@ -143,6 +143,14 @@ struct Filler {
     fill_blocks(record, 0, record.blocks.size(), sites, *frame.mutable_blocks());
   }
 
+  void operator()(const model::FileLoss& record) const {
+    auto& out = *frame.mutable_file_loss();
+    out.set_path(record.path);
+    out.set_subject(static_cast<std::uint32_t>(record.subject));
+    out.set_count(record.count);
+    out.set_why(record.why);
+  }
+
   void operator()(const model::TraceEnd& record) const {
     frame.mutable_trace_end()->set_at_ns(record.at_ns);
   }

@@ -4,7 +4,7 @@
 // both are a sequence of these records:
 //
 //   TraceStart  Process* Module*  ( Module | Process | Stack | Counters | ProcessEnd )*  Blocks*
-//   FrameNames*  TraceEnd
+//   FrameNames*  FileLoss*  TraceEnd
 //
 // A record refers only to what came before it. Times are nanoseconds since the trace began.
 #pragma once
@@ -170,6 +170,21 @@ struct FrameNames {
   bool operator==(const FrameNames&) const = default;
 };
 
+/// What could not be read of a file, so that what it costs is seen: stacks that are cut, frames
+/// without names. One record a file and subject; a later one replaces it.
+enum class FileSubject : std::uint32_t {
+  unwind = 1,   ///< unwind information: its frames are followed by frame pointers
+  symbols = 2,  ///< functions, files and lines
+};
+
+struct FileLoss {
+  std::string path;  ///< as the process sees it, or of the debug file
+  FileSubject subject = FileSubject::unwind;
+  std::uint64_t count = 0;  ///< parts left out (frame descriptions, units); 0: all of the file
+  std::string why;
+  bool operator==(const FileLoss&) const = default;
+};
+
 /// The trace ended in order. A recording without it was cut off.
 struct TraceEnd {
   std::uint64_t at_ns = 0;
@@ -177,6 +192,6 @@ struct TraceEnd {
 };
 
 using Record = std::variant<TraceStart, Process, ProcessEnd, Module, Stack, Snapshot, Blocks,
-                            FrameNames, TraceEnd>;
+                            FrameNames, TraceEnd, FileLoss>;
 
 }  // namespace leaktrace::model

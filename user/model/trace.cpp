@@ -92,6 +92,10 @@ void Trace::on(const FrameNames& record) {
   names_[{record.module, record.offset}] = record.frames;
 }
 
+void Trace::on(const FileLoss& record) {
+  file_losses_[{record.path, record.subject}] = record;
+}
+
 void Trace::on(const TraceEnd& record) {
   now_ns_ = std::max(now_ns_, record.at_ns);
   ended_ = true;

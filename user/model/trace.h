@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -68,6 +69,10 @@ class Trace {
   /// Names that the recording holds for a frame, or null.
   [[nodiscard]] const std::vector<SourceFrame>* names(ModuleId module, std::uint64_t offset) const;
   [[nodiscard]] const std::unordered_map<StackId, Stack>& stacks() const { return stacks_; }
+  /// What could not be read of which file.
+  [[nodiscard]] const std::map<std::pair<std::string, FileSubject>, FileLoss>& file_losses() const {
+    return file_losses_;
+  }
 
   /// The newest walk of single blocks, if there was one.
   [[nodiscard]] const std::optional<Blocks>& blocks() const { return blocks_; }
@@ -82,6 +87,7 @@ class Trace {
   void on(const Blocks& record);
   void on(const FrameNames& record);
   void on(const TraceEnd& record);
+  void on(const FileLoss& record);
 
   TraceStart start_;
   std::map<ImageId, TracedProcess> processes_;
@@ -89,6 +95,7 @@ class Trace {
   std::unordered_map<StackId, Stack> stacks_;
   std::unordered_map<SiteKey, Site> sites_;
   std::map<std::pair<ModuleId, std::uint64_t>, std::vector<SourceFrame>> names_;
+  std::map<std::pair<std::string, FileSubject>, FileLoss> file_losses_;
   std::optional<Blocks> blocks_;
   Losses losses_{};
   std::uint64_t probe_hits_ = 0;

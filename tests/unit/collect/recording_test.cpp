@@ -108,6 +108,13 @@ TEST_F(RecordingTest, EveryRecordComesBackAsItWas) {
   EXPECT_EQ(summary.reason, "");
 }
 
+TEST_F(RecordingTest, RecordsThatCameLaterComeBackToo) {
+  write_recording(path(), newer_records());
+  RecordList list;
+  replay(path(), list);
+  EXPECT_EQ(list.records, newer_records());
+}
+
 TEST_F(RecordingTest, AStoredRecordingOfThisFormatStillReadsTheSame) {
   RecordList list;
   const ReplaySummary summary = replay(kStored, list);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small trace that has every type of record, and a sink for tests. The records are those of
-// tests/testdata/recordings/format-1.lt: add new ones, do not change these.
+// A small trace that has every type of record, and a sink for tests. The sample_records are those
+// of tests/testdata/recordings/format-1.lt: new types go to newer_records.
 #pragma once
 
 #include <string>
@@ -86,6 +86,20 @@ inline std::vector<model::Record> sample_records() {
           .frames = {{"std::vector<int>::push_back(int&&)", "/usr/include/vector", 12, true},
                      {"leak()", "", 0, false}}},
       model::TraceEnd{.at_ns = 4'000'000'001},
+  };
+}
+
+/// Types of record that came after format-1.lt was stored.
+inline std::vector<model::Record> newer_records() {
+  return {
+      model::FileLoss{.path = "/usr/lib/lib\xffx.so",
+                      .subject = model::FileSubject::symbols,
+                      .count = 0,
+                      .why = "the build id of its debug file differs"},
+      model::FileLoss{.path = "/usr/bin/server",
+                      .subject = model::FileSubject::unwind,
+                      .count = UINT64_MAX,
+                      .why = "malformed .eh_frame"},
   };
 }
 
