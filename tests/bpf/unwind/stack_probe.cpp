@@ -3,16 +3,13 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
-#include <fmt/core.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "tests/bpf/unwind/follow.h"
 #include "unwind_probe.skel.h"
 #include "user/base/file.h"
-#include "user/base/unique_fd.h"
-#include "user/tracer/procfs.h"
 
 namespace leaktrace::tests {
 namespace {
@@ -82,25 +79,7 @@ void StackProbe::detach_all() {
 }
 
 Result<void> StackProbe::follow(pid_t pid) {
-  auto maps = tracer::read_maps(pid);
-  if (!maps) return maps.unexpected();
-  std::vector<tracer::UnwindMapping> mappings;
-  for (const tracer::Mapping& mapping : *maps) {
-    if (!mapping.executable) continue;
-    tracer::UnwindMapping known{mapping.start, mapping.end, mapping.offset, {}};
-    if (mapping.is_file()) {
-      const UniqueFd fd(::open(
-          fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, mapping.start, mapping.end).c_str(),
-          O_RDONLY | O_CLOEXEC));
-      auto module =
-          tables_->add_module(fmt::format("{}:{}", mapping.device, mapping.inode), fd.get());
-      if (module) known.module = *module;
-    } else if (mapping.path == "[vdso]") {
-      if (auto module = tables_->add_vdso()) known.module = *module;
-    }
-    mappings.push_back(known);
-  }
-  return tables_->set_process(static_cast<uint32_t>(pid), mappings);
+  return follow_process(*tables_, pid);
 }
 
 void StackProbe::emit(emit_which which) {
