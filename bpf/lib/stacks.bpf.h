@@ -5,12 +5,22 @@
  * A stack is known by a 64-bit hash of its image and frames; a second hash tells apart two stacks
  * that share the first. Frames go to user space once, when the stack is first seen; what stays in
  * the kernel is the identity.
+ *
+ * When the tables fill up, user space recycles stacks that hold nothing outstanding
+ * (user/collect/kernel_stacks.h): it marks them as retiring, waits until every program has ended
+ * that had not seen the marks (RCU), removes what still holds nothing, and takes the marks back.
+ * Programs enter a retiring stack at its second place, so nobody uses an entry that is removed:
+ *
+ *                      mark a, b    use a      remove    take marks back, use b
+ *   retiring_stacks    a b          a b        a b       -
+ *   call_stacks        a b c        a b c a'   c a'      c a' b
  */
 #ifndef LEAKTRACE_STACKS_BPF_H
 #define LEAKTRACE_STACKS_BPF_H
 
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
+#include "bpf/lib/python.bpf.h"
 #include "bpf/lib/threads.bpf.h"
 #include "bpf/lib/walk.bpf.h"
 
@@ -22,6 +32,23 @@ struct {
   __type(value, struct lt_stack_seen);
 } call_stacks SEC(".maps") __weak;
 
+/* Stacks whose entry is about to be removed; value: LT_RETIRING_MARK. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, __u64);
+  __type(value, __u64);
+} retiring_stacks SEC(".maps") __weak;
+
+/* Not 0 while there may be marks, so that usually nobody pays for looking. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} stacks_retire SEC(".maps") __weak;
+
 /* A multiply-and-fold step for each frame; the multipliers are odd 64-bit constants of splitmix64
  * (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
 static __always_inline __u64 mix(__u64 hash, __u64 value) {
@@ -29,37 +56,62 @@ static __always_inline __u64 mix(__u64 hash, __u64 value) {
   return hash ^ (hash >> 32);
 }
 
-/* Hashes thread->frames[0, n) into thread->hash. Global, like walk_stack. */
-__noinline int hash_frames(struct lt_thread* thread, __u32 n, __u32 image) {
+/* An id of the first place that stands for nothing else. */
+static __always_inline __u64 id_from(__u64 hash) {
+  hash &= ~LT_STACK_SECOND_PLACE;
+  return hash < LT_STACK_ID_FIRST ? LT_STACK_ID_FIRST : hash;
+}
+
+/* Hashes thread->frames[0, words) into thread->hash. Global, like walk_stack. */
+__noinline int hash_frames(struct lt_thread* thread, __u32 words, __u32 image) {
   if (!thread) return 0;
   __u64 id = mix(0x9e3779b97f4a7c15ULL, image);
   __u64 check = image;
-  for (__u32 i = 0; i < LT_MAX_FRAMES; i++) {
-    if (i >= n) break;
+  for (__u32 i = 0; i < LT_STACK_WORDS; i++) {
+    if (i >= words) break;
     id = mix(id, thread->frames[i]);
     check = (check + thread->frames[i]) * 0x94d049bb133111ebULL;
   }
-  thread->hash.id = id == LT_STACK_ID_NONE ? 1 : id;
+  thread->hash.id = id_from(id);
   thread->hash.check = check >> 32;
   return 0;
 }
 
 /* Sends the frames. On failure nothing is remembered, so the next call at this stack tries again.
  */
-static __always_inline int send_stack(struct lt_thread* thread, __u32 image, __u64 id, __u32 n,
+static __always_inline int send_stack(struct lt_thread* thread, __u32 image, __u64 id, __u32 words,
                                       __u32 reason) {
   struct lt_event_stack* event = (void*)&thread->event;
-  if (n > LT_MAX_FRAMES) return -1;
+  __u32 native = thread->native_frames;
+  if (words > LT_STACK_WORDS || native > words) return -1;
   fill_header(&event->header, LT_EVENT_STACK, image);
   event->stack_id = id;
-  event->frames = n;
+  event->frames = native;
+  event->python_frames = (words - native) / LT_PYTHON_FRAME_WORDS;
   event->reason = reason;
-  __u64 size = sizeof(*event) + n * sizeof(__u64);
+  __u64 size = sizeof(*event) + words * sizeof(__u64);
   lt_opaque(size);
   if (size > sizeof(thread->event) + sizeof(thread->frames)) return -1;
   long error = bpf_ringbuf_output(&events, event, size, 0);
   if (error) lose(LT_LOSS_RING_OVERFLOW);
   return error;
+}
+
+static __always_inline int is_retiring(__u64 id, __u32 check) {
+  __u32 zero = 0;
+  __u32* any = bpf_map_lookup_elem(&stacks_retire, &zero);
+  if (!any || !*any) return 0;
+  __u64* mark = bpf_map_lookup_elem(&retiring_stacks, &id);
+  return mark && *mark == LT_RETIRING_MARK(id, check);
+}
+
+/* Where a stack is, or would be, in call_stacks. LT_STACK_ID_NONE: another stack is there. */
+static __always_inline __u64 place_of(__u64 id, __u32 check, int* known) {
+  if (is_retiring(id, check)) id |= LT_STACK_SECOND_PLACE;
+  struct lt_stack_seen* seen = bpf_map_lookup_elem(&call_stacks, &id);
+  if (seen && seen->check != check) return LT_STACK_ID_NONE;
+  *known = seen != NULL;
+  return id;
 }
 
 /*
@@ -70,31 +122,32 @@ static __always_inline int send_stack(struct lt_thread* thread, __u32 image, __u
 static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread* thread,
                                            __u32 image) {
   read_registers(ctx, &thread->registers);
-  __u32 n = walk_stack(thread);
-  hash_frames(thread, n, image);
+  thread->native_frames = walk_stack(thread);
+  __u32 words = walk_python(thread, image);
+  hash_frames(thread, words, image);
   struct lt_stack_hash hash = thread->hash;
   __u32 reason = thread->reason;
 
-  struct lt_stack_seen* seen = bpf_map_lookup_elem(&call_stacks, &hash.id);
-  if (seen && seen->check != hash.check) {
+  int known = 0;
+  __u64 id = place_of(hash.id, hash.check, &known);
+  if (id == LT_STACK_ID_NONE) {
     lose(LT_LOSS_STACK_COLLISION);
-    hash.id = mix(hash.id, hash.check);
-    seen = bpf_map_lookup_elem(&call_stacks, &hash.id);
+    id = place_of(id_from(mix(hash.id, hash.check)), hash.check, &known);
   }
-  if (seen) return hash.id;
+  if (known || id == LT_STACK_ID_NONE) return id;
 
-  struct lt_stack_seen fresh = {.check = hash.check, .frames = n, .reason = reason};
-  int error = bpf_map_update_elem(&call_stacks, &hash.id, &fresh, BPF_NOEXIST);
-  if (error == -EEXIST) return hash.id; /* another thread was first */
+  struct lt_stack_seen fresh = {.check = hash.check, .frames = words, .reason = reason};
+  int error = bpf_map_update_elem(&call_stacks, &id, &fresh, BPF_NOEXIST);
+  if (error == -EEXIST) return id; /* another thread was first */
   if (error) {
     lose_insertion(error, LT_LOSS_STACK_TABLE_FULL);
     return LT_STACK_ID_NONE;
   }
-  if (send_stack(thread, image, hash.id, n, reason))
-    bpf_map_delete_elem(&call_stacks, &hash.id);
+  if (send_stack(thread, image, id, words, reason))
+    bpf_map_delete_elem(&call_stacks, &id);
   else if (reason != LT_STACK_COMPLETE)
     lose(LT_LOSS_STACK_TRUNCATED);
-  return hash.id;
+  return id;
 }
 
 #endif

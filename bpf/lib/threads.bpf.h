@@ -12,6 +12,7 @@
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/losses.bpf.h"
 #include "bpf/lib/unwind_scratch.bpf.h"
+#include "leaktrace/python_abi.h"
 
 /* The outermost call of one kind that a thread is in, from its entry probe to its return probe. */
 struct lt_call {
@@ -43,11 +44,13 @@ struct lt_thread {
   struct lt_call calls[LT_KIND_SLOTS]; /* by kind */
   struct lt_registers registers;       /* where a walk begins */
   __u32 reason;                        /* enum lt_stack_flags: why it ended */
-  __u32 reserved;
-  struct lt_stack_hash hash;        /* of the frames it found */
-  struct lt_event_stack_head event; /* a stack event is built in place: this, then frames */
-  __u64 frames[LT_MAX_FRAMES + 1];
+  __u32 native_frames;                 /* found by the walk */
+  struct lt_stack_hash hash;           /* of the frames it found */
+  struct lt_event_stack_head event;    /* a stack event is built in place: this, then frames */
+  __u64 frames[LT_STACK_WORDS];
   struct lt_unwind_scratch scratch;
+  __u64 python_state; /* the interpreter's PyThreadState of this thread, once found */
+  __u64 python_frame[LT_PYTHON_FRAME_BYTES / 8];
   __u64 last_released; /* by this thread; 0 once it has acquired again */
 };
 

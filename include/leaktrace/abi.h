@@ -36,6 +36,7 @@ enum lt_kind {
 LT_STATIC_ASSERT(LT_KIND_COUNT <= LT_KIND_SLOTS, "LT_KIND_SLOTS must hold every kind");
 
 #define LT_MAX_FRAMES 127
+#define LT_STACK_WORDS 256 /* native frames, then those of an interpreter: a power of two */
 #define LT_MAX_ROWS 256
 #define LT_MAX_ARGUMENTS 6
 
@@ -147,6 +148,20 @@ LT_ASSERT_SIZE(struct lt_site_counters, 40);
 
 /* The stack id of resources whose stack found no room in the table of stacks. */
 #define LT_STACK_ID_NONE 0ULL
+/* What user space keeps the totals of recycled stacks under; no stack has this id. */
+#define LT_STACK_ID_RECYCLED 1ULL
+#define LT_STACK_ID_FIRST 2ULL
+
+/*
+ * A stack has two places in the tables: its id, and its id with this bit. The second is used while
+ * user space removes the first (retiring_stacks), so that no program holds on to what is removed.
+ * Both are one stack.
+ */
+#define LT_STACK_SECOND_PLACE (1ULL << 63)
+
+/* The value of a stack's entry in retiring_stacks: one word, so that a program that reads it while
+ * it is overwritten sees another stack's and no mixture. */
+#define LT_RETIRING_MARK(id, check) ((id) ^ (check))
 
 enum lt_stack_flags {
   LT_STACK_COMPLETE = 0,   /* reached the end of the stack */
@@ -196,6 +211,7 @@ enum lt_event_type {
   LT_EVENT_PROCESS_EXIT = 7,
   LT_EVENT_CODE_MAPPED = 8,   /* code was mapped: rescan the process's mappings */
   LT_EVENT_ENTRY_REACHED = 9, /* the program's entry point was reached: start-up is over */
+  LT_EVENT_PYTHON_CODE = 10,  /* see python_abi.h */
 };
 
 struct lt_event_header {
@@ -207,13 +223,15 @@ struct lt_event_header {
 };
 LT_ASSERT_SIZE(struct lt_event_header, 24);
 
-/* Frames follow, innermost first: return addresses, so look up address - 1. */
+/* Frames follow, innermost first: return addresses, so look up address - 1. Then those of Python
+ * (python_abi.h). */
 struct lt_event_stack {
   struct lt_event_header header;
   __u64 stack_id;
-  __u32 frames;
+  __u16 frames;
+  __u16 python_frames;
   __u32 reason; /* enum lt_stack_flags */
-  __u64 address[];
+  __u64 word[]; /* an address a native frame, LT_PYTHON_FRAME_WORDS a Python frame */
 };
 LT_ASSERT_SIZE(struct lt_event_stack, 40);
 

@@ -106,7 +106,7 @@ void LiveSource::handle_stack(const lt_event_stack& event) {
                      .frames = {}};
   stack.frames.reserve(event.frames);
   for (std::uint32_t i = 0; i < event.frames; ++i) {
-    stack.frames.push_back(handlers_.resolve(event.header, event.address[i]));
+    stack.frames.push_back(handlers_.resolve(event.header, event.word[i]));
   }
   emit(stack);
 }
