@@ -126,4 +126,9 @@ std::optional<std::uint64_t> ElfImage::address_of(std::uint64_t file_offset) con
   return std::nullopt;
 }
 
+const FunctionSymbol* find_function(const ElfImage& image, std::string_view name) {
+  const auto found = std::ranges::find(image.functions, name, &FunctionSymbol::name);
+  return found == image.functions.end() ? nullptr : &*found;
+}
+
 }  // namespace leaktrace::tracer

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "user/base/result.h"
@@ -39,5 +40,8 @@ struct ElfImage {
   /// segment holds it.
   [[nodiscard]] std::optional<std::uint64_t> address_of(std::uint64_t file_offset) const;
 };
+
+/// The first function of that name, or null. Only wanted names are found.
+[[nodiscard]] const FunctionSymbol* find_function(const ElfImage& image, std::string_view name);
 
 }  // namespace leaktrace::tracer

@@ -82,6 +82,7 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   auto& maps = skeleton->maps;
   bpf_map__set_max_entries(maps.live_resources, static_cast<std::uint32_t>(limits.live));
   bpf_map__set_max_entries(maps.call_stacks, static_cast<std::uint32_t>(limits.stacks));
+  bpf_map__set_max_entries(maps.retiring_stacks, static_cast<std::uint32_t>(limits.stacks));
   bpf_map__set_max_entries(maps.call_sites, static_cast<std::uint32_t>(limits.sites));
   bpf_map__set_max_entries(maps.threads, static_cast<std::uint32_t>(limits.threads));
   bpf_map__set_max_entries(maps.events, limits.ring_bytes);
@@ -193,6 +194,9 @@ EngineMaps Engine::maps() const {
   const auto& maps = skeleton_->maps;
   return {.events = bpf_map__fd(maps.events),
           .call_sites = bpf_map__fd(maps.call_sites),
+          .call_stacks = bpf_map__fd(maps.call_stacks),
+          .retiring_stacks = bpf_map__fd(maps.retiring_stacks),
+          .stacks_retire = bpf_map__fd(maps.stacks_retire),
           .live_resources = bpf_map__fd(maps.live_resources),
           .losses = bpf_map__fd(maps.losses),
           .probe_hits = bpf_map__fd(maps.probe_hits)};
@@ -216,6 +220,17 @@ Result<void> Engine::set_process(pid_t pid, lt_process process) {
 
 void Engine::remove_process(pid_t pid) {
   bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.processes), &pid);
+}
+
+Result<void> Engine::set_python(std::uint32_t image, const lt_python& python) {
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.pythons), &image, &python, BPF_ANY) != 0) {
+    return fail(describe_errno("cannot add to the table of Python processes", errno));
+  }
+  return {};
+}
+
+void Engine::remove_python(std::uint32_t image) {
+  bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.pythons), &image);
 }
 
 std::optional<lt_process> Engine::process(pid_t pid) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "leaktrace/abi.h"
+#include "leaktrace/python_abi.h"
 #include "user/base/result.h"
 #include "user/catalog/row.h"
 #include "user/tracer/link.h"
@@ -41,6 +42,9 @@ struct EngineLimits {
 struct EngineMaps {
   int events = -1;
   int call_sites = -1;
+  int call_stacks = -1;
+  int retiring_stacks = -1;
+  int stacks_retire = -1;
   int live_resources = -1;
   int losses = -1;
   int probe_hits = -1;
@@ -84,6 +88,10 @@ class Engine {
 
   [[nodiscard]] Result<void> set_process(pid_t pid, lt_process process);
   void remove_process(pid_t pid);
+
+  /// Says where an image keeps Python frames, so that its stacks have them.
+  [[nodiscard]] Result<void> set_python(std::uint32_t image, const lt_python& python);
+  void remove_python(std::uint32_t image);
   /// Nothing when the process is not, or no longer, in the table.
   [[nodiscard]] std::optional<lt_process> process(pid_t pid) const;
 

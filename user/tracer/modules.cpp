@@ -39,6 +39,9 @@ const Module* ModuleTable::find_or_open(pid_t pid, const Mapping& mapping) {
                  mapping.path, pid);
   } else if (auto image = ElfImage::read(module->fd.get(), wanted_)) {
     module->image = std::move(*image);
+    if (find_function(module->image, kPythonEvaluation) != nullptr) {
+      module->python = read_python_image(module->fd.get());
+    }
   } else {
     log::debug("{}: {}", mapping.path, image.error().message());
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "user/base/unique_fd.h"
 #include "user/tracer/elf_image.h"
 #include "user/tracer/procfs.h"
+#include "user/tracer/python_image.h"
 
 namespace leaktrace::tracer {
 
@@ -23,7 +25,8 @@ struct Module {
   std::string path;      ///< as the process sees it
   std::string root;      ///< "/proc/PID/root" of the process that it was first seen in
   UniqueFd fd;
-  ElfImage image;  ///< empty when the file could not be read as ELF
+  ElfImage image;                     ///< empty when the file could not be read as ELF
+  std::optional<PythonImage> python;  ///< of a file that has CPython's interpreter
 };
 
 /// All files that code of the traced processes was mapped from, each read once, whichever and

@@ -16,7 +16,7 @@ namespace leaktrace::tracer {
 namespace {
 
 std::vector<std::string> wanted_symbols(const std::vector<catalog::Row>& rows) {
-  std::vector<std::string> names{kLoaderHook};
+  std::vector<std::string> names{kLoaderHook, kPythonEvaluation};
   for (const catalog::Row& row : rows) names.push_back(row.symbol);
   return names;
 }
@@ -110,6 +110,7 @@ Result<void> Tracer::learn_code(pid_t pid, TracedProcess& process,
     if (module) {
       announce(*module);
       space.add(mapping, module);
+      if (module->python && !process.python) learn_python(process, mapping, *module);
     }
     code.push_back({mapping.start, mapping.end, mapping.offset, unwind_module(mapping, module)});
   }
@@ -119,6 +120,30 @@ Result<void> Tracer::learn_code(pid_t pid, TracedProcess& process,
   if (!set) log::warning("process {}: {}", pid, set.error().message());
   process.code = std::move(code);
   return {};
+}
+
+void Tracer::learn_python(TracedProcess& process, const Mapping& mapping, const Module& module) {
+  const FunctionSymbol* function = find_function(module.image, kPythonEvaluation);
+  if (!function || function->file_offset < mapping.offset) return;
+  std::uint64_t address = mapping.start + (function->file_offset - mapping.offset);
+  if (address >= mapping.end) return;
+  process.python = {&*module.python, module.python->at(address - module.python->layout.eval_start)};
+  announce_python(process);
+}
+
+void Tracer::announce_python(const TracedProcess& process) {
+  if (!process.python) return;
+  if (listener_.on_python) listener_.on_python(process.image, *process.python);
+  auto set = engine_.set_python(process.image, process.python->layout);
+  if (!set) log::warning("process {}: {}", process.info.pid, set.error().message());
+}
+
+// A vfork child has its parent's image: that goes on.
+void Tracer::forget_python(std::uint32_t image) {
+  for (const auto& [pid, process] : processes_) {
+    if (process.image == image) return;
+  }
+  engine_.remove_python(image);
 }
 
 UnwindModule Tracer::unwind_module(const Mapping& mapping, const Module* module) {
@@ -182,9 +207,11 @@ void Tracer::on_fork(const lt_event_process& event) {
     images_[child.image] = images_[parent->second.image];
     child.info = parent->second.info;  // what it is a copy of, should it have ended already
     child.info.pid = pid;
+    child.python = parent->second.python;
   }
   if (auto info = read_process_info(pid); !info.exe.empty()) child.info = std::move(info);
   listener_.on_image(child.image, child.info);
+  announce_python(child);
 }
 
 void Tracer::on_exec(const lt_event_process& event) {
@@ -194,6 +221,8 @@ void Tracer::on_exec(const lt_event_process& event) {
   TracedProcess& process = processes_[pid];
   process.image = event.header.image;
   process.code.clear();
+  process.python.reset();
+  forget_python(event.other);
   detach_in_background(std::exchange(process.entry_hook, {}));
   images_[process.image];
   bool stopped = event.flags & LT_PROCESS_STOP_ONCE && wait_until_stopped(pid);
@@ -241,7 +270,11 @@ void Tracer::detach_in_background(std::vector<Link> links) {
 }
 
 void Tracer::on_exit(pid_t pid) {
-  processes_.erase(pid);
+  auto process = processes_.find(pid);
+  if (process == processes_.end()) return;
+  std::uint32_t image = process->second.image;
+  processes_.erase(process);
+  forget_python(image);
 }
 
 std::optional<Location> Tracer::locate(std::uint32_t image, pid_t pid, std::uint64_t address) {

@@ -31,12 +31,20 @@ struct TracerOptions {
   bool follow = false;  ///< trace the children too
 };
 
+/// CPython's interpreter in a process.
+struct PythonProcess {
+  const PythonImage* image = nullptr;
+  lt_python layout{};  ///< with the process's own addresses
+};
+
 /// What the tracer tells as it finds it.
 struct TracerListener {
   /// A new process, or a new image of one.
   std::function<void(std::uint32_t image, const ProcessInfo&)> on_image;
   /// A file that code was mapped from, before any location refers to it.
   std::function<void(const Module&)> on_module;
+  /// An image that runs Python, before its first stack with Python frames.
+  std::function<void(std::uint32_t image, const PythonProcess&)> on_python;
 };
 
 /// The processes that are traced, their code mappings, and the probes in them.
@@ -94,6 +102,7 @@ class Tracer {
     std::vector<Link> entry_hook;
     Link mapping_stops;
     std::vector<UnwindMapping> code;  ///< as the BPF unwinder knows it
+    std::optional<PythonProcess> python;
   };
 
   Tracer(Engine engine, UnwindTables unwind, TracerOptions options, TracerListener listener);
@@ -103,6 +112,9 @@ class Tracer {
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
+  void learn_python(TracedProcess& process, const Mapping& mapping, const Module& module);
+  void announce_python(const TracedProcess& process);
+  void forget_python(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
   [[nodiscard]] UnwindModule unwind_module(const Mapping& mapping, const Module* module);
 
