@@ -18,6 +18,9 @@ namespace {
 /// No thread is ever on the stack so deep; damaged stacks could go round for ever.
 constexpr size_t most_frames = 4096;
 
+/// An entry point in assembly is a few instructions that call on.
+constexpr uint64_t entry_size = 64;
+
 /// The vDSO is the same in all processes: this one's.
 Elf* open_vdso() {
   auto* image = reinterpret_cast<char*>(getauxval(AT_SYSINFO_EHDR));
@@ -43,7 +46,25 @@ int find_no_debug_file(Dwfl_Module*, void**, const char*, Dwarf_Addr, const char
   return -1;
 }
 
+bool is_readable(const oracle_stack& moment, uint64_t offset) {
+  const uint64_t page = offset / ORACLE_PAGE;
+  return page < moment.pages && (moment.readable >> page & 1) != 0;
+}
+
+/// A word of the copy, which may straddle two pages of it.
+bool read_copy(const oracle_stack& moment, uint64_t address, Dwarf_Word* word) {
+  const uint64_t offset = address - copy_start(moment);
+  const uint64_t last = offset + sizeof *word - 1;
+  if (last < offset || !is_readable(moment, offset) || !is_readable(moment, last)) return false;
+  std::memcpy(word, reinterpret_cast<const char*>(&moment + 1) + offset, sizeof *word);
+  return true;
+}
+
 }  // namespace
+
+uint64_t copy_start(const oracle_stack& moment) {
+  return moment.reg[ORACLE_RSP] & ~uint64_t{ORACLE_PAGE - 1};
+}
 
 const Dwfl_Callbacks CopyUnwinder::files = {find_file, find_no_debug_file, nullptr, nullptr};
 
@@ -82,14 +103,9 @@ bool CopyUnwinder::get_thread(Dwfl*, pid_t, void* self, void** thread) {
 
 bool CopyUnwinder::read_memory(Dwfl*, Dwarf_Addr address, Dwarf_Word* word, void* self) {
   auto& unwinder = *static_cast<CopyUnwinder*>(self);
-  const oracle_stack& moment = *unwinder.moment_;
-  const uint64_t offset = address - moment.reg[ORACLE_RSP];
-  if (offset > moment.copied || moment.copied - offset < sizeof *word) {
-    if (!unwinder.result_.missing) unwinder.result_.missing = address;
-    return false;
-  }
-  std::memcpy(word, reinterpret_cast<const char*>(&moment + 1) + offset, sizeof *word);
-  return true;
+  if (read_copy(*unwinder.moment_, address, word)) return true;
+  if (!unwinder.result_.missing) unwinder.result_.missing = address;
+  return false;
 }
 
 bool CopyUnwinder::set_registers(Dwfl_Thread* thread, void* self) {
@@ -104,6 +120,7 @@ int CopyUnwinder::note_frame(Dwfl_Frame* frame, void* self) {
   Dwarf_Addr pc = 0;
   bool interrupted = false;
   if (!dwfl_frame_pc(frame, &pc, &interrupted)) return DWARF_CB_ABORT;
+  static_cast<CopyUnwinder*>(self)->result_.missing.reset();
   frames.push_back(pc + (interrupted && !frames.empty() ? 1 : 0));
   return frames.size() < most_frames ? DWARF_CB_OK : DWARF_CB_ABORT;
 }
@@ -116,7 +133,17 @@ ReferenceStack CopyUnwinder::unwind(const oracle_stack& moment) {
     const char* why = dwfl_errmsg(0);
     result_.stopped_by = why != nullptr ? why : "no word of why";
   }
+  result_.at_entry_point = !result_.frames.empty() && is_entry_point(result_.frames.back());
   return std::move(result_);
+}
+
+bool CopyUnwinder::is_entry_point(uint64_t address) const {
+  Dwfl_Module* module = dwfl_addrmodule(dwfl_, address);
+  GElf_Addr bias = 0;
+  GElf_Ehdr header;
+  Elf* elf = module != nullptr ? dwfl_module_getelf(module, &bias) : nullptr;
+  if (elf == nullptr || gelf_getehdr(elf, &header) == nullptr) return false;
+  return address - bias - header.e_entry < entry_size;
 }
 
 std::string CopyUnwinder::describe(uint64_t address) const {

@@ -21,9 +21,13 @@ struct ReferenceStack {
   std::vector<uint64_t> frames;
   /// Empty: the outermost frame was reached. Otherwise libdwfl's words for why it could not go on.
   std::string stopped_by;
-  /// The first address that it wanted to read and that the copy does not hold.
+  /// What its last step wanted to read and the copy does not hold.
   std::optional<uint64_t> missing;
+  bool at_entry_point = false;  ///< the last frame is that of its file's entry point
 };
+
+/// The address of the copy's first byte.
+[[nodiscard]] uint64_t copy_start(const oracle_stack& moment);
 
 /// libdwfl on one layout of a process's mappings. It reads files, a thread's registers and a copy
 /// of its stack; nothing of it is leaktrace's.
@@ -42,6 +46,9 @@ class CopyUnwinder {
 
  private:
   CopyUnwinder() = default;
+
+  /// Does the address lie at its file's entry point, which nothing calls?
+  [[nodiscard]] bool is_entry_point(uint64_t address) const;
 
   static pid_t next_thread(Dwfl*, void* self, void** thread);
   static bool get_thread(Dwfl*, pid_t tid, void* self, void** thread);

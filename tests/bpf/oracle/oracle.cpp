@@ -191,7 +191,7 @@ class Session {
   /// The last frame that both agree on and what each says next.
   static std::string place(const CopyUnwinder& unwinder, const oracle_stack& moment,
                            const ReferenceStack& reference, const Verdict& verdict) {
-    if (verdict.outcome == Outcome::deeper || verdict.outcome == Outcome::copy_ended) return {};
+    if (verdict.outcome < Outcome::both_stop) return {};
     const uint32_t equal = verdict.frames;
     const uint64_t last = equal > 0 ? moment.frames[equal - 1] : moment.reg[ORACLE_RIP];
     std::string text = fmt::format("after {}:", unwinder.describe(last));
@@ -202,6 +202,7 @@ class Session {
     } else {
       text += reference.stopped_by.empty() ? ", libdwfl: end of the stack"
                                            : ", libdwfl: " + reference.stopped_by;
+      if (reference.missing) text += " (it reads what is not in the copy)";
     }
     return text;
   }

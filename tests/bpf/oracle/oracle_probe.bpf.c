@@ -60,15 +60,15 @@ __noinline __u32 walk_stack(struct thread* thread) {
                            &thread->reason);
 }
 
-/* How many bytes from sp upwards can be read, page by page, at most the largest copy. */
-__weak __noinline __u64 readable_from(__u64 sp) {
-  __u64 end = (sp | (LT_UNWIND_USER_PAGE - 1)) + 1, word;
-  for (int i = 0; i < ORACLE_LARGE_COPY / LT_UNWIND_USER_PAGE; i++) {
-    if (bpf_probe_read_user(&word, sizeof(word), (void*)end)) break;
-    end += LT_UNWIND_USER_PAGE;
+/* How many pages there are to the last one that can be read, at most those of the largest copy. */
+__weak __noinline __u32 pages_to_copy(__u64 sp) {
+  __u64 page = sp & ~(__u64)(ORACLE_PAGE - 1), word;
+  __u32 pages = 0;
+  for (int i = 0; i < ORACLE_LARGE_COPY / ORACLE_PAGE; i++) {
+    if (!bpf_probe_read_user(&word, sizeof(word), (void*)page)) pages = i + 1;
+    page += ORACLE_PAGE;
   }
-  __u64 bytes = end - sp;
-  return bytes > ORACLE_LARGE_COPY ? ORACLE_LARGE_COPY : bytes;
+  return pages;
 }
 
 static __always_inline void fill(struct oracle_stack* moment, const struct pt_regs* regs,
@@ -91,7 +91,7 @@ static __always_inline void fill(struct oracle_stack* moment, const struct pt_re
 /* A record of the ring has a size that is known when the program is compiled. */
 #define DEFINE_SEND(name, size)                                                             \
   static __always_inline void name(const struct pt_regs* regs, const struct thread* thread, \
-                                   __u32 count, __u64 bytes) {                              \
+                                   __u32 count) {                                           \
     struct oracle_stack* moment =                                                           \
         bpf_ringbuf_reserve(&moments, sizeof(struct oracle_stack) + (size), 0);             \
     if (!moment) {                                                                          \
@@ -99,9 +99,15 @@ static __always_inline void fill(struct oracle_stack* moment, const struct pt_re
       return;                                                                               \
     }                                                                                       \
     fill(moment, regs, thread, count);                                                      \
-    lt_opaque(bytes);                                                                       \
-    if (bytes > (size)) bytes = (size);                                                     \
-    moment->copied = bpf_probe_read_user(moment + 1, bytes, (void*)regs->sp) ? 0 : bytes;   \
+    moment->pages = (size) / ORACLE_PAGE;                                                   \
+    __u64 from = regs->sp & ~(__u64)(ORACLE_PAGE - 1);                                      \
+    __u32 readable = 0;                                                                     \
+    for (__u32 i = 0; i < (size) / ORACLE_PAGE; i++) {                                      \
+      void* page = (void*)(moment + 1) + i * ORACLE_PAGE;                                   \
+      if (!bpf_probe_read_user(page, ORACLE_PAGE, (void*)from)) readable |= 1U << i;        \
+      from += ORACLE_PAGE;                                                                  \
+    }                                                                                       \
+    moment->readable = readable;                                                            \
     bpf_ringbuf_submit(moment, 0);                                                          \
   }
 
@@ -124,13 +130,13 @@ int take_moment(struct pt_regs* ctx) {
   thread->registers.sp = PT_REGS_SP(ctx) + 8;
   thread->registers.fp = PT_REGS_FP(ctx);
   __u32 count = walk_stack(thread);
-  __u64 bytes = readable_from(PT_REGS_SP(ctx));
-  if (bytes <= ORACLE_SMALL_COPY) {
-    send_small(ctx, thread, count, bytes);
-  } else if (bytes <= ORACLE_MEDIUM_COPY) {
-    send_medium(ctx, thread, count, bytes);
+  __u32 pages = pages_to_copy(PT_REGS_SP(ctx));
+  if (pages <= ORACLE_SMALL_COPY / ORACLE_PAGE) {
+    send_small(ctx, thread, count);
+  } else if (pages <= ORACLE_MEDIUM_COPY / ORACLE_PAGE) {
+    send_medium(ctx, thread, count);
   } else {
-    send_large(ctx, thread, count, bytes);
+    send_large(ctx, thread, count);
   }
   return 0;
 }

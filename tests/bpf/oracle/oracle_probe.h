@@ -10,7 +10,8 @@
 #define ORACLE_RSP 7
 #define ORACLE_RIP 16
 
-/* A copy takes one of these sizes in the ring. */
+/* A copy takes one of these sizes in the ring: whole pages, from the one of the stack pointer. */
+#define ORACLE_PAGE 4096
 #define ORACLE_SMALL_COPY (8 << 10)
 #define ORACLE_MEDIUM_COPY (32 << 10)
 #define ORACLE_LARGE_COPY (128 << 10)
@@ -24,7 +25,8 @@ struct oracle_stack {
   __u32 reason; /* enum lt_stack_flags */
   __u64 reg[ORACLE_REGISTERS];
   __u64 frames[LT_MAX_FRAMES];
-  __u64 copied; /* bytes from the stack pointer upwards that follow this header */
+  __u32 pages;    /* that follow this header */
+  __u32 readable; /* a bit for each: untouched pages within large frames cannot be read */
 };
 LT_ASSERT_SIZE(struct oracle_stack, 1184);
 

@@ -13,17 +13,15 @@ namespace {
 constexpr size_t most_places = 200;
 constexpr size_t shown_places = 8;
 
-/// The copy was not cut short by a hole in memory but by its greatest size.
 bool ran_out_of_copy(const oracle_stack& moment, const ReferenceStack& reference) {
-  return reference.missing && *reference.missing >= moment.reg[ORACLE_RSP] + moment.copied &&
-         moment.copied == ORACLE_LARGE_COPY;
+  return reference.missing && *reference.missing >= copy_start(moment) + ORACLE_LARGE_COPY;
 }
 
 Outcome outcome_of(const oracle_stack& moment, const ReferenceStack& reference, size_t equal) {
   const size_t ours = moment.count;
   const size_t theirs = reference.frames.size() - 1;
   if (equal < ours && equal < theirs) return Outcome::frame_differs;
-  const bool found_end = reference.stopped_by.empty();
+  const bool found_end = reference.stopped_by.empty() && !reference.missing;
   if (equal < theirs) {
     if (moment.reason == LT_STACK_DEPTH && ours == LT_MAX_FRAMES) return Outcome::deeper;
     return moment.reason == LT_STACK_COMPLETE ? Outcome::ends_early : Outcome::cut;
@@ -31,7 +29,8 @@ Outcome outcome_of(const oracle_stack& moment, const ReferenceStack& reference, 
   if (ran_out_of_copy(moment, reference)) return Outcome::copy_ended;
   if (equal < ours) return found_end ? Outcome::goes_on : Outcome::reference_stops;
   if (moment.reason == LT_STACK_COMPLETE) {
-    return found_end ? Outcome::equal : Outcome::end_unproven;
+    if (found_end) return Outcome::equal;
+    return reference.at_entry_point ? Outcome::entry_point : Outcome::end_unproven;
   }
   if (moment.reason == LT_STACK_DEPTH) return Outcome::deeper;
   return found_end ? Outcome::cut : Outcome::both_stop;
@@ -50,6 +49,10 @@ const char* explain(Outcome outcome) {
       return "deeper than the 127 frames that leaktrace keeps and says so; these are equal";
     case Outcome::copy_ended:
       return "the stack is larger than the copy (128 KiB); the frames within it are equal";
+    case Outcome::entry_point:
+      return "every frame is equal, to the entry point of the ELF file; nothing describes that "
+             "one, "
+             "so libdwfl reports an error where leaktrace sees the end";
     case Outcome::end_unproven:
       return "every frame is equal; leaktrace takes the last for the outermost, libdwfl gives up "
              "there";

@@ -14,9 +14,10 @@ namespace leaktrace::tests {
 /// What comparing two unwinders on one stack can give.
 enum class Outcome {
   equal,            ///< every frame, and that the stack ends there
-  both_stop,        ///< every frame, and neither finds the end
   deeper,           ///< the frames that leaktrace keeps; it said that there are more
   copy_ended,       ///< the frames up to the end of the copy
+  entry_point,      ///< every frame, to an entry point that libdwfl does not know for one
+  both_stop,        ///< every frame, and neither finds the end
   end_unproven,     ///< every frame, but libdwfl does not find the end
   reference_stops,  ///< the frames up to where libdwfl gives up
   frame_differs,    ///< from here on disagreements
