@@ -143,6 +143,7 @@ static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread
     lose_insertion(error, LT_LOSS_STACK_TABLE_FULL);
     return LT_STACK_ID_NONE;
   }
+  send_python_codes(thread, words, image);
   if (send_stack(thread, image, id, words, reason))
     bpf_map_delete_elem(&call_stacks, &id);
   else if (reason != LT_STACK_COMPLETE)
