@@ -78,10 +78,10 @@ const char* text(Dwarf_Die& die, unsigned attribute) {
   return ::dwarf_formstring(&found);
 }
 
-FunctionName function_name(Dwarf_Die die) {
+FunctionName function_name(Dwarf_Die die, Scopes& scopes) {
   Dwarf_Die named = die;
   FunctionName name = read_name(named);
-  if (!name.mangled && !name.text.empty()) name.text = scope_of(named) + name.text;
+  if (!name.mangled && !name.text.empty()) name.text = scopes.of(named) + name.text;
   return name;
 }
 

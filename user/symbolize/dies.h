@@ -27,9 +27,11 @@ struct FunctionName {
   bool mangled = false;  ///< from a mangled linkage name; else the one in its source
 };
 
+class Scopes;
+
 /// The function's name as it is shown: its linkage name demangled, else its plain name within its
 /// scope; where need be through the DIEs that it is an instance or the definition of.
-[[nodiscard]] FunctionName function_name(Dwarf_Die die);
+[[nodiscard]] FunctionName function_name(Dwarf_Die die, Scopes& scopes);
 
 /// The same without the scope of a plain name.
 [[nodiscard]] FunctionName unscoped_name(Dwarf_Die die);

@@ -59,7 +59,7 @@ void DwarfFile::read_units() {
     const auto ranges = code_ranges(die, file_);
     for (const AddressRange& range : ranges) map_.add(range, number);
     if (ranges.empty()) without_ranges_.push_back(number);
-    units_.emplace_back(die, file_);
+    units_.emplace_back(die, file_, scopes_);
   }
   map_.seal();
 }

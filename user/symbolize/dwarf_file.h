@@ -11,6 +11,7 @@
 
 #include "user/symbolize/dwarf_unit.h"
 #include "user/symbolize/elf_file.h"
+#include "user/symbolize/scopes.h"
 #include "user/symbolize/segment_map.h"
 
 namespace leaktrace::symbolize {
@@ -43,7 +44,8 @@ class DwarfFile {
   DwarfHandle alternate_;
   DwarfHandle dwarf_;
   std::deque<DwarfUnit> units_;  ///< never moved: about as large as their number of DIEs
-  SegmentMap map_;               ///< address to unit
+  Scopes scopes_;
+  SegmentMap map_;  ///< address to unit
   /// Units that do not say where their code is (most have none). Walked when an address is in no
   /// other unit, once.
   std::vector<std::uint32_t> without_ranges_;

@@ -132,7 +132,7 @@ std::uint64_t DwarfUnit::entry_of(Dwarf_Die& function) {
 
 const FunctionName& DwarfUnit::name(std::uint32_t function) {
   auto [entry, added] = names_.try_emplace(function);
-  if (added) entry->second = function_name(functions_[function].die);
+  if (added) entry->second = function_name(functions_[function].die, scopes_);
   return entry->second;
 }
 

@@ -11,6 +11,7 @@
 #include "user/model/record.h"
 #include "user/symbolize/dies.h"
 #include "user/symbolize/elf_file.h"
+#include "user/symbolize/scopes.h"
 #include "user/symbolize/segment_map.h"
 
 namespace leaktrace::symbolize {
@@ -31,8 +32,10 @@ struct DwarfFrames {
 /// (libdw's own dwarf_getscopes walks the tree of the unit anew for each address.)
 class DwarfUnit {
  public:
-  /// `file` holds the code of the unit and must outlive it, as must the DIE's Dwarf.
-  DwarfUnit(Dwarf_Die die, const ElfFile& file) : lines_(die), tree_(die), file_(file) {}
+  /// `file` holds the code of the unit and must outlive it, as must the DIE's Dwarf; `scopes` are
+  /// shared by the units of a file.
+  DwarfUnit(Dwarf_Die die, const ElfFile& file, Scopes& scopes)
+      : lines_(die), tree_(die), file_(file), scopes_(scopes) {}
 
   [[nodiscard]] DwarfFrames look_up(std::uint64_t address);
 
@@ -69,6 +72,7 @@ class DwarfUnit {
   Dwarf_Die lines_;  ///< the unit's DIE in `file_`: the line table belongs to it
   Dwarf_Die tree_;   ///< the DIE with the functions: the same, or one in a .dwo file
   const ElfFile& file_;
+  Scopes& scopes_;
   Depth depth_ = Depth::none;
   std::vector<Function> functions_;
   std::vector<AddressRange> ranges_;

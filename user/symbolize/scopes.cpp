@@ -3,7 +3,9 @@
 
 #include <dwarf.h>
 
-#include <optional>
+#include <algorithm>
+#include <functional>
+#include <iterator>
 
 #include "user/symbolize/dies.h"
 
@@ -22,55 +24,67 @@ bool is_c(Dwarf_Die& unit) {
   }
 }
 
-// The child within which `target` lies, or which it is: the last that does not begin behind it.
-// (A DIE does not know its parent.)
-std::optional<Dwarf_Die> child_towards(Dwarf_Die& parent, Dwarf_Off target) {
-  Dwarf_Die child;
-  if (::dwarf_child(&parent, &child) != 0 || ::dwarf_dieoffset(&child) > target) {
-    return std::nullopt;
-  }
-  Dwarf_Die next;
-  while (::dwarf_siblingof(&child, &next) == 0 && ::dwarf_dieoffset(&next) <= target) child = next;
-  return child;
-}
-
-void enter(std::string& scope, Dwarf_Die& die) {
+// The scope within a DIE that lies in `around`.
+std::string enter(const std::string& around, Dwarf_Die& die) {
   const char* name = text(die, DW_AT_name);
   switch (::dwarf_tag(&die)) {
     case DW_TAG_subprogram: {
       const FunctionName function = unscoped_name(die);
-      scope = (function.mangled ? "" : scope) + function.text + "::";
-      return;
+      return (function.mangled ? "" : around) + function.text + "::";
     }
     case DW_TAG_namespace:
-      scope += name != nullptr ? std::string(name) + "::" : "(anonymous namespace)::";
-      return;
+      return around + (name != nullptr ? name : "(anonymous namespace)") + "::";
     case DW_TAG_class_type:
     case DW_TAG_structure_type:
     case DW_TAG_union_type:
     case DW_TAG_module:
-      scope += name != nullptr ? std::string(name) + "::" : "{unnamed type}::";
-      return;
+      return around + (name != nullptr ? name : "{unnamed type}") + "::";
     default:
-      return;
+      return around;
   }
 }
 
 }  // namespace
 
-std::string scope_of(Dwarf_Die die) {
+// The child within which `target` lies, or which it is: the last that does not begin behind it.
+std::optional<Dwarf_Die> Scopes::child_towards(Dwarf_Die& parent, const void* target) {
+  auto [entry, added] = children_.try_emplace(parent.addr);
+  Children& children = entry->second;
+  Dwarf_Die child;
+  if (added && ::dwarf_child(&parent, &child) == 0) {
+    do {
+      // Damaged links may lead back.
+      if (!children.empty() && std::less_equal<>()(child.addr, children.back())) break;
+      children.push_back(child.addr);
+    } while (::dwarf_siblingof(&child, &child) == 0);
+    children.shrink_to_fit();
+  }
+  auto after = std::upper_bound(children.begin(), children.end(), target, std::less<>());
+  if (after == children.begin()) return std::nullopt;
+  child = {};
+  child.addr = const_cast<void*>(*std::prev(after));
+  child.cu = parent.cu;
+  return child;
+}
+
+const std::string& Scopes::within(Dwarf_Die& die, const std::string& around) {
+  auto [entry, added] = names_.try_emplace(die.addr);
+  if (added) entry->second = enter(around, die);
+  return entry->second;
+}
+
+const std::string& Scopes::of(Dwarf_Die die) {
   constexpr int kDeepest = 64;
   Dwarf_Die parent;
-  if (::dwarf_diecu(&die, &parent, nullptr, nullptr) == nullptr || is_c(parent)) return {};
-  const Dwarf_Off target = ::dwarf_dieoffset(&die);
-  std::string scope;
+  if (::dwarf_diecu(&die, &parent, nullptr, nullptr) == nullptr || is_c(parent)) return none_;
+  const std::string* scope = &none_;
   for (int depth = 0; depth < kDeepest; ++depth) {
-    auto child = child_towards(parent, target);
-    if (!child || ::dwarf_dieoffset(&*child) == target) break;
-    enter(scope, *child);
+    auto child = child_towards(parent, die.addr);
+    if (!child || child->addr == die.addr) break;
+    scope = &within(*child, *scope);
     parent = *child;
   }
-  return scope;
+  return *scope;
 }
 
 }  // namespace leaktrace::symbolize
