@@ -22,6 +22,7 @@
 #include "user/base/log.h"
 #include "user/catalog/row.h"
 #include "user/tracer/features.h"
+#include "user/unwind/table_cache.h"
 
 namespace leaktrace::app {
 namespace {
@@ -107,15 +108,24 @@ Result<void> LiveTrace::open() {
   options.limits.stacks = config_.trace.max_stacks;
   options.limits.sites = config_.trace.max_sites;
   options.limits.threads = config_.trace.max_threads;
+  options.limits.unwind_bytes = config_.trace.max_unwind_memory;
   options.limits.min_size = config_.min_size;
   options.limits.max_size = config_.max_size;
   options.rows = wanted_rows(config_.kinds);
   options.mode = choose_probe_mode(config_.trace.probe_mode);
   options.follow = config_.trace.follow;
+  options.unwind_cache = config_.trace.unwind_cache.value_or(unwind::default_cache_folder());
   auto tracer = tracer::Tracer::create(
       std::move(options),
       {.on_image = [this](std::uint32_t image, const auto& info) { announce_image(image, info); },
-       .on_module = [this](const tracer::Module& module) { announce_module(module); }});
+       .on_module = [this](const tracer::Module& module) { announce_module(module); },
+       .on_unwind_loss =
+           [this](const tracer::UnwindLoss& loss) {
+             emit(model::FileLoss{.path = loss.path,
+                                  .subject = model::FileSubject::unwind,
+                                  .count = loss.count,
+                                  .why = loss.why});
+           }});
   if (!tracer) return tracer.unexpected();
   tracer_ = std::move(*tracer);
 
@@ -156,7 +166,7 @@ Result<void> LiveTrace::watch(int fd) {
 
 Result<void> LiveTrace::start() {
   epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
-  for (int fd : {source_->poll_fd(), signals_.fd()}) {
+  for (int fd : {source_->poll_fd(), tracer_->tables_fd(), signals_.fd()}) {
     if (auto watched = watch(fd); !watched) return watched;
   }
   if (!config_.target.command.empty()) {
@@ -214,6 +224,7 @@ Result<void> LiveTrace::wait_once() {
   std::array<epoll_event, 16> events{};
   int ready = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
   if (ready < 0 && errno != EINTR) return fail(describe_errno("cannot wait for events", errno));
+  tracer_->on_tables_loaded();
   note_sink_failure(source_->drain());
   while (auto signal = signals_.next()) on_signal(*signal);
   reap_lost_targets();
@@ -223,6 +234,7 @@ Result<void> LiveTrace::wait_once() {
 }
 
 void LiveTrace::on_tick() {
+  tracer_->tend();
   note_sink_failure(source_->snapshot());
   if (config_.walk_each_interval) note_sink_failure(source_->walk_blocks());
   if (outputs_.on_interval) outputs_.on_interval();

@@ -13,6 +13,7 @@
 #include "user/app/version.h"
 #include "user/base/log.h"
 #include "user/output/format.h"
+#include "user/unwind/table_cache.h"
 
 namespace leaktrace::app {
 namespace {
@@ -81,6 +82,18 @@ std::string check_kind(std::string& name) {
   return fmt::format("'{}' is no kind of resource: heap and mmap are", name);
 }
 
+std::string unwind_cache_help() {
+  const std::string folder = unwind::default_cache_folder();
+  return folder.empty() ? "none" : folder;
+}
+
+// "none" becomes the empty name.
+std::string parse_cache_folder(std::string& folder) {
+  if (folder.empty()) return "the name of a folder is wanted, or none";
+  if (folder == "none") folder.clear();
+  return {};
+}
+
 void add_report_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Report");
   group->add_option("--format", line.report.format, format_help())
@@ -126,6 +139,11 @@ void add_trace_options(CLI::App& command, Line& line) {
       ->add_option("--probe-mode", line.trace.probe_mode,
                    "How probes are attached: auto, multi (one call a file) or single")
       ->check(CLI::IsMember({"auto", "multi", "single"}));
+  group
+      ->add_option("--unwind-cache", line.trace.unwind_cache,
+                   "Folder that keeps unwind information from trace to trace, or none (" +
+                       unwind_cache_help() + ")")
+      ->transform(CLI::Validator(parse_cache_folder, "FOLDER|none"));
   group->add_flag("-q,--quiet", line.trace.quiet, "No report each interval, only the last");
 
   auto* limits = command.add_option_group("Limits (at a limit it is counted, and said)");
@@ -138,6 +156,11 @@ void add_trace_options(CLI::App& command, Line& line) {
       ->check(at_least_one);
   limits->add_option("--max-threads", line.trace.max_threads, "Threads at once (65536)")
       ->check(at_least_one);
+  limits
+      ->add_option("--max-unwind-memory", line.trace.max_unwind_memory,
+                   "Kernel memory for unwind information (256M, at most 512M)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{512} << 20U));
 }
 
 void add_pids(CLI::App& command, Line& line) {

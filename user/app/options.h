@@ -34,6 +34,8 @@ struct TraceOptions {
   std::uint64_t max_stacks = 65536;
   std::uint64_t max_sites = 65536;
   std::uint64_t max_threads = 65536;
+  std::uint64_t max_unwind_memory = 256U << 20;  ///< bytes
+  std::optional<std::string> unwind_cache;       ///< folder; empty: none; unset: the user's own
   std::string probe_mode = "auto";
   bool follow = false;
   bool quiet = false;  ///< no report each interval

@@ -21,13 +21,21 @@ std::vector<std::string> wanted_symbols(const std::vector<catalog::Row>& rows) {
   return names;
 }
 
+using Tables = UnwindFollower::Tables;
+
+/// Unknown addresses of a process that keeps having them (code that comes and goes) cost a read of
+/// its mappings at most this often.
+constexpr std::chrono::milliseconds least_pause{10};
+constexpr std::chrono::seconds most_pause{1};
+
 bool is_gone(pid_t pid) {
   return ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
 }  // namespace
 
-Tracer::Tracer(Engine engine, UnwindTables unwind, TracerOptions options, TracerListener listener)
+Tracer::Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
+               TracerListener listener)
     : engine_(std::move(engine)),
       unwind_(std::move(unwind)),
       options_(std::move(options)),
@@ -37,7 +45,10 @@ Tracer::Tracer(Engine engine, UnwindTables unwind, TracerOptions options, Tracer
 Result<std::unique_ptr<Tracer>> Tracer::create(TracerOptions options, TracerListener listener) {
   auto engine = Engine::load(options.limits, options.rows, options.mode);
   if (!engine) return engine.unexpected();
-  auto unwind = UnwindTables::create(engine->unwind_maps(), options.limits.unwind_bytes);
+  auto unwind = UnwindFollower::create(
+      engine->unwind_maps(),
+      {.most_row_bytes = options.limits.unwind_bytes, .cache_folder = options.unwind_cache},
+      listener.on_unwind_loss);
   if (!unwind) return unwind.unexpected();
   return std::unique_ptr<Tracer>(
       new Tracer(std::move(*engine), std::move(*unwind), std::move(options), std::move(listener)));
@@ -61,7 +72,7 @@ Result<void> Tracer::attach(pid_t pid) {
   if (!traceable) return traceable;
   if (processes_.contains(pid)) return {};
   auto result = add_process(pid, 0);
-  if (result) result = rescan(pid);
+  if (result) result = rescan(pid, Tables::waited_for);
   if (result && acquire_functions(pid) == 0) {
     result = is_gone(pid)
                  ? fail(fmt::format("process {} ended while attaching", pid))
@@ -72,6 +83,7 @@ Result<void> Tracer::attach(pid_t pid) {
   }
   if (!result) {
     engine_.remove_process(pid);
+    unwind_->forget(static_cast<std::uint32_t>(pid));
     processes_.erase(pid);
   }
   return result;
@@ -81,7 +93,12 @@ Result<void> Tracer::attach_before_exec(pid_t pid) {
   return add_process(pid, LT_PROCESS_STOP_AT_EXEC);
 }
 
+// A program that is starting stands still: nothing is gained by haste.
 Result<void> Tracer::rescan(pid_t pid) {
+  return rescan(pid, is_starting(pid) ? Tables::waited_for : Tables::to_follow);
+}
+
+Result<void> Tracer::rescan(pid_t pid, Tables tables) {
   auto found = processes_.find(pid);
   if (found == processes_.end()) return {};
   auto maps = read_maps(pid);
@@ -89,8 +106,8 @@ Result<void> Tracer::rescan(pid_t pid) {
     return is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
                         : Result<void>(maps.unexpected());
   }
-  auto learned = learn_code(pid, found->second, *maps);
-  if (!learned) return learned;
+  found->second.stale = false;
+  if (learn_code(pid, found->second, *maps, tables)) found->second.rescan_pause = {};
   for (const Mapping& mapping : *maps) {
     if (!mapping.executable || !mapping.is_file()) continue;
     auto looked = look_at(pid, found->second, *modules_.find_or_open(pid, mapping));
@@ -99,11 +116,12 @@ Result<void> Tracer::rescan(pid_t pid) {
   return {};
 }
 
-// Names and unwind information before probes: the first stack is whole.
-Result<void> Tracer::learn_code(pid_t pid, TracedProcess& process,
-                                const std::vector<Mapping>& maps) {
+// Names and unwind information before probes: the first stack is whole. True when there is new
+// code.
+bool Tracer::learn_code(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps,
+                        Tables tables) {
   AddressSpace& space = images_[process.image];
-  std::vector<UnwindMapping> code;
+  std::vector<CodeMapping> code;
   for (const Mapping& mapping : maps) {
     if (!mapping.executable || mapping.path == "[vsyscall]") continue;
     const Module* module = mapping.is_file() ? modules_.find_or_open(pid, mapping) : nullptr;
@@ -112,14 +130,9 @@ Result<void> Tracer::learn_code(pid_t pid, TracedProcess& process,
       space.add(mapping, module);
       if (module->python && !process.python) learn_python(process, mapping, *module);
     }
-    code.push_back({mapping.start, mapping.end, mapping.offset, unwind_module(mapping, module)});
+    code.push_back({mapping.start, mapping.end, mapping.offset, module, mapping.path == "[vdso]"});
   }
-  if (code == process.code) return {};
-  auto set = unwind_.set_process(static_cast<std::uint32_t>(pid), code);
-  // Stacks are cut then, and say so; what is counted stays right.
-  if (!set) log::warning("process {}: {}", pid, set.error().message());
-  process.code = std::move(code);
-  return {};
+  return unwind_->set_code(static_cast<std::uint32_t>(pid), std::move(code), tables);
 }
 
 void Tracer::learn_python(TracedProcess& process, const Mapping& mapping, const Module& module) {
@@ -144,20 +157,6 @@ void Tracer::forget_python(std::uint32_t image) {
     if (process.image == image) return;
   }
   engine_.remove_python(image);
-}
-
-UnwindModule Tracer::unwind_module(const Mapping& mapping, const Module* module) {
-  if (mapping.path == "[vdso]") {
-    auto vdso = unwind_.add_vdso();
-    return vdso ? *vdso : UnwindModule{};
-  }
-  if (!module || !module->fd) return {};
-  std::string key = module->image.build_id.empty()
-                        ? fmt::format("{}:{}", mapping.device, mapping.inode)
-                        : module->image.build_id;
-  auto added = unwind_.add_module(key, module->fd.get());
-  if (!added) log::debug("{}: {}", module->path, added.error().message());
-  return added ? *added : UnwindModule{};
 }
 
 Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& module) {
@@ -197,10 +196,7 @@ void Tracer::on_fork(const lt_event_process& event) {
   child.image = event.header.image;
   if (parent != processes_.end()) {
     child.looked_at = parent->second.looked_at;
-    child.code = parent->second.code;
-    if (auto set = unwind_.set_process(event.header.tgid, child.code); !set) {
-      log::warning("process {}: {}", pid, set.error().message());
-    }
+    unwind_->copy_code(event.other, event.header.tgid);
   }
   if (event.flags & LT_PROCESS_SHARED) return;
   if (parent != processes_.end()) {
@@ -220,7 +216,8 @@ void Tracer::on_exec(const lt_event_process& event) {
   // first calls.
   TracedProcess& process = processes_[pid];
   process.image = event.header.image;
-  process.code.clear();
+  process.next_rescan = {};
+  unwind_->forget(event.header.tgid);
   process.python.reset();
   forget_python(event.other);
   detach_in_background(std::exchange(process.entry_hook, {}));
@@ -228,7 +225,8 @@ void Tracer::on_exec(const lt_event_process& event) {
   bool stopped = event.flags & LT_PROCESS_STOP_ONCE && wait_until_stopped(pid);
   if (auto info = read_process_info(pid); !info.exe.empty()) process.info = std::move(info);
   listener_.on_image(event.header.image, process.info);
-  auto scanned = is_starting(pid) ? hook_start(pid, process) : rescan(pid);
+  auto scanned = is_starting(pid) ? hook_start(pid, process)
+                                  : rescan(pid, stopped ? Tables::waited_for : Tables::to_follow);
   if (!scanned && !is_gone(pid)) log::warning("after exec: {}", scanned.error().message());
   if (stopped) ::kill(pid, SIGCONT);
 }
@@ -270,6 +268,7 @@ void Tracer::detach_in_background(std::vector<Link> links) {
 }
 
 void Tracer::on_exit(pid_t pid) {
+  unwind_->forget(static_cast<std::uint32_t>(pid));
   auto process = processes_.find(pid);
   if (process == processes_.end()) return;
   std::uint32_t image = process->second.image;
@@ -280,12 +279,32 @@ void Tracer::on_exit(pid_t pid) {
 std::optional<Location> Tracer::locate(std::uint32_t image, pid_t pid, std::uint64_t address) {
   auto space = images_.find(image);
   if (space == images_.end()) return std::nullopt;
-  auto location = space->second.locate(address);
-  if (location) return location;
   auto process = processes_.find(pid);
-  if (process == processes_.end() || process->second.image != image) return std::nullopt;
-  if (!rescan(pid)) return std::nullopt;
+  if (process != processes_.end() && process->second.image == image &&
+      !unwind_->knows(static_cast<std::uint32_t>(pid), address)) {
+    rescan_for_unknown_code(pid, process->second);
+  }
   return space->second.locate(address);
+}
+
+// Code that was mapped without the loader's doing (a JIT's), or an address that is none. Each time
+// that brings nothing new makes the next one later.
+void Tracer::rescan_for_unknown_code(pid_t pid, TracedProcess& process) {
+  const auto now = Clock::now();
+  process.stale = now < process.next_rescan;
+  if (process.stale) return;
+  if (auto scanned = rescan(pid, Tables::to_follow); !scanned) return;
+  process.rescan_pause =
+      std::clamp<Clock::duration>(process.rescan_pause * 2, least_pause, most_pause);
+  process.next_rescan = now + process.rescan_pause;
+}
+
+void Tracer::tend() {
+  for (auto& [pid, process] : processes_) {
+    if (!process.stale) continue;
+    if (auto scanned = rescan(pid); !scanned) log::debug("{}", scanned.error().message());
+  }
+  unwind_->tend();
 }
 
 std::size_t Tracer::acquire_functions(pid_t pid) const {

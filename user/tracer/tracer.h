@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -20,7 +21,7 @@
 #include "user/tracer/engine.h"
 #include "user/tracer/modules.h"
 #include "user/tracer/probes.h"
-#include "user/tracer/unwind_tables.h"
+#include "user/tracer/unwind_follower.h"
 
 namespace leaktrace::tracer {
 
@@ -28,7 +29,8 @@ struct TracerOptions {
   EngineLimits limits;
   std::vector<catalog::Row> rows;
   ProbeMode mode = ProbeMode::single;
-  bool follow = false;  ///< trace the children too
+  bool follow = false;       ///< trace the children too
+  std::string unwind_cache;  ///< folder of unwind tables on disk; empty: none
 };
 
 /// CPython's interpreter in a process.
@@ -43,6 +45,8 @@ struct TracerListener {
   std::function<void(std::uint32_t image, const ProcessInfo&)> on_image;
   /// A file that code was mapped from, before any location refers to it.
   std::function<void(const Module&)> on_module;
+  /// What of a file's unwind information cannot be used: once a file.
+  std::function<void(const UnwindLoss&)> on_unwind_loss;
   /// An image that runs Python, before its first stack with Python frames.
   std::function<void(std::uint32_t image, const PythonProcess&)> on_python;
 };
@@ -80,9 +84,18 @@ class Tracer {
   void on_exit(pid_t pid);
   void on_entry_reached(pid_t pid);
 
-  /// Where an address of an image lies; looks at the process's mappings again when it is unknown.
+  /// Where an address of an image lies. When it is not in the process's code, as far as that is
+  /// known, looks at its mappings again, but not time after time: see tend().
   [[nodiscard]] std::optional<Location> locate(std::uint32_t image, pid_t pid,
                                                std::uint64_t address);
+
+  /// Readable when unwind tables have been loaded in the background: on_tables_loaded().
+  [[nodiscard]] int tables_fd() const { return unwind_->poll_fd(); }
+  void on_tables_loaded() { unwind_->on_loaded(); }
+
+  /// Once an interval: looks again at processes that had unknown code too often to be looked at
+  /// each time, and frees the tables that nobody uses.
+  void tend();
 
   /// Functions that acquire, hooked in a process. 0: nothing can be seen of it.
   [[nodiscard]] std::size_t acquire_functions(pid_t pid) const;
@@ -93,6 +106,8 @@ class Tracer {
   [[nodiscard]] const Engine& engine() const { return engine_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   struct TracedProcess {
     std::uint32_t image = 0;
     ProcessInfo info;
@@ -101,14 +116,19 @@ class Tracer {
     std::vector<Link> loader_hook;
     std::vector<Link> entry_hook;
     Link mapping_stops;
-    std::vector<UnwindMapping> code;  ///< as the BPF unwinder knows it
+    Clock::time_point next_rescan;  ///< for an unknown address, not before
+    Clock::duration rescan_pause{};
+    bool stale = false;  ///< an address was unknown before that time
     std::optional<PythonProcess> python;
   };
 
-  Tracer(Engine engine, UnwindTables unwind, TracerOptions options, TracerListener listener);
+  Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
+         TracerListener listener);
   [[nodiscard]] Result<void> add_process(pid_t pid, std::uint32_t flags);
-  [[nodiscard]] Result<void> learn_code(pid_t pid, TracedProcess& process,
-                                        const std::vector<Mapping>& maps);
+  [[nodiscard]] Result<void> rescan(pid_t pid, UnwindFollower::Tables tables);
+  [[nodiscard]] bool learn_code(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps,
+                                UnwindFollower::Tables tables);
+  void rescan_for_unknown_code(pid_t pid, TracedProcess& process);
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
@@ -116,10 +136,9 @@ class Tracer {
   void announce_python(const TracedProcess& process);
   void forget_python(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
-  [[nodiscard]] UnwindModule unwind_module(const Mapping& mapping, const Module* module);
 
   Engine engine_;
-  UnwindTables unwind_;
+  std::unique_ptr<UnwindFollower> unwind_;
   TracerOptions options_;
   TracerListener listener_;
   ModuleTable modules_;

@@ -14,9 +14,6 @@
 namespace leaktrace::tracer {
 namespace {
 
-/// Programs read a slice of ranges for microseconds; even one that is preempted is done by then.
-constexpr std::chrono::milliseconds retirement{500};
-
 bool equal(const lt_unwind_range& a, const lt_unwind_range& b) {
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
@@ -69,38 +66,43 @@ Result<UnwindTables> UnwindTables::create(const UnwindMapFds& fds, uint64_t most
 
 // ---- Modules -----------------------------------------------------------------------------------
 
+std::optional<UnwindModule> UnwindTables::find(const std::string& key) const {
+  const auto known = by_key_.find(key);
+  if (known == by_key_.end()) return std::nullopt;
+  return UnwindModule{known->second};
+}
+
 Result<UnwindModule> UnwindTables::add_module(const std::string& key, int elf_fd) {
-  if (const auto known = by_key_.find(key); known != by_key_.end()) {
-    return UnwindModule{known->second};
-  }
-  if (refused_.contains(key)) return out_of_memory();
-  return load(key, unwind::read_table(elf_fd));
+  if (const auto known = find(key)) return *known;
+  if (is_refused(key)) return out_of_memory();
+  const auto table = unwind::read_table(elf_fd);
+  if (!table) return table.unexpected();
+  return add_table(key, *table);
 }
 
 Result<UnwindModule> UnwindTables::add_vdso() {
   static const std::string key = "[vdso]";
-  if (const auto known = by_key_.find(key); known != by_key_.end()) {
-    return UnwindModule{known->second};
-  }
+  if (const auto known = find(key)) return *known;
   const auto* image = reinterpret_cast<const std::byte*>(getauxval(AT_SYSINFO_EHDR));
   if (image == nullptr) return fail("the kernel gives no vDSO");
   Elf64_Ehdr header;
   std::memcpy(&header, image, sizeof header);
   // The kernel's linker script puts the section headers last.
   const size_t size = header.e_shoff + size_t{header.e_shnum} * header.e_shentsize;
-  return load(key, unwind::read_table(std::span(image, size)));
+  const auto table = unwind::read_table(std::span(image, size));
+  if (!table) return table.unexpected();
+  return add_table(key, *table);
 }
 
-Result<UnwindModule> UnwindTables::load(const std::string& key, Result<unwind::Table> table) {
-  if (!table) return table.unexpected();
+Result<UnwindModule> UnwindTables::add_table(const std::string& key, const unwind::Table& table) {
   Module module;
   module.key = key;
-  module.base = table->base;
-  module.segments = std::move(table->segments);
-  module.pages = static_cast<uint32_t>(table->pages.size());
-  rebase_rules(*table);
+  module.base = table.base;
+  module.segments = table.segments;
+  module.pages = static_cast<uint32_t>(table.pages.size());
+  module.unused_since = Clock::now();
   const auto first_page = free_pages_.take(module.pages);
-  if (!first_page || !store_pages(*table, *first_page)) {
+  if (!first_page || !store_pages(table, *first_page)) {
     if (first_page) free_pages_.give_back(*first_page, module.pages);
     refused_.insert(key);
     ++refused_modules_;
@@ -113,12 +115,20 @@ Result<UnwindModule> UnwindTables::load(const std::string& key, Result<unwind::T
   return UnwindModule{id};
 }
 
-/// All pages or none.
-bool UnwindTables::store_pages(unwind::Table& table, uint32_t first_page) {
-  const std::span rows = table.rows;
+/// All pages or none. Rows that refer to the table's rules get those that all modules share.
+bool UnwindTables::store_pages(const unwind::Table& table, uint32_t first_page) {
+  std::vector<uint64_t> shared;
+  for (const lt_unwind_rule& rule : table.rules) shared.push_back(shared_rule(rule));
+  constexpr uint64_t address_bits = ~uint64_t{0} << 48;
+  std::vector<uint64_t> rows;
   for (uint32_t i = 0; i < table.pages.size(); ++i) {
     const auto [first, count] = table.pages[i];
-    const auto place = rows_.store(rows.subspan(first, count));
+    rows.assign(table.rows.begin() + first, table.rows.begin() + first + count);
+    for (uint64_t& row : rows) {
+      if (LT_UNWIND_ROW_CFA(row) != LT_UNWIND_CFA_RULE) continue;
+      row = (row & address_bits) | shared[LT_UNWIND_ROW_RULE(row)];
+    }
+    const auto place = rows_.store(rows);
     if (!place) {
       remove_pages(first_page, i);
       return false;
@@ -135,17 +145,6 @@ void UnwindTables::remove_pages(uint32_t first, uint32_t stored) {
   }
 }
 
-/// Makes the rows refer to the rules that all modules share.
-void UnwindTables::rebase_rules(unwind::Table& table) {
-  std::vector<uint64_t> shared;
-  for (const lt_unwind_rule& rule : table.rules) shared.push_back(shared_rule(rule));
-  constexpr uint64_t address_bits = ~uint64_t{0} << 48;
-  for (uint64_t& row : table.rows) {
-    if (LT_UNWIND_ROW_CFA(row) != LT_UNWIND_CFA_RULE) continue;
-    row = (row & address_bits) | shared[LT_UNWIND_ROW_RULE(row)];
-  }
-}
-
 /// A row, without its address, for a rule. Rules are few and alike in all files: they stay.
 uint64_t UnwindTables::shared_rule(const lt_unwind_rule& rule) {
   const auto next = static_cast<uint32_t>(rule_index_.size());
@@ -158,11 +157,12 @@ uint64_t UnwindTables::shared_rule(const lt_unwind_rule& rule) {
   return static_cast<uint64_t>(known->second) << 16 | uint64_t{LT_UNWIND_CFA_RULE} << 12;
 }
 
-size_t UnwindTables::drop_unused_modules() {
+size_t UnwindTables::drop_unused_modules(Clock::duration unused_for) {
   const size_t before = modules_.size();
+  const auto now = Clock::now();
   for (auto at = modules_.begin(); at != modules_.end();) {
     const Module& module = at->second;
-    if (module.users > 0) {
+    if (module.users > 0 || now - module.unused_since < unused_for) {
       ++at;
       continue;
     }
@@ -253,7 +253,7 @@ Result<lt_unwind_process> UnwindTables::publish(uint32_t tgid,
 
 std::optional<uint32_t> UnwindTables::take_ranges(uint32_t count) {
   const auto now = Clock::now();
-  while (!retired_.empty() && now - retired_.front().since >= retirement) {
+  while (!retired_.empty() && now - retired_.front().since >= kRetirement) {
     free_ranges_.give_back(retired_.front().first, retired_.front().count);
     retired_.pop_front();
   }
@@ -262,8 +262,12 @@ std::optional<uint32_t> UnwindTables::take_ranges(uint32_t count) {
 
 /// Ends what a process, or its earlier layout, holds.
 void UnwindTables::let_go(const Process& process) {
-  retired_.push_back({Clock::now(), process.value.first, process.value.count});
-  for (const uint32_t id : process.modules) --modules_.at(id).users;
+  const auto now = Clock::now();
+  retired_.push_back({now, process.value.first, process.value.count});
+  for (const uint32_t id : process.modules) {
+    Module& module = modules_.at(id);
+    if (--module.users == 0) module.unused_since = now;
+  }
 }
 
 UnwindUsage UnwindTables::usage() const {

@@ -56,11 +56,11 @@ struct UnwindUsage {
 /// Keeps the BPF unwinder's maps: unwind information is loaded once a file and shared by all
 /// processes that map it.
 ///
-///     module = add_module(build id, fd)  ─┐ a file is read once; later calls return its handle
-///     vdso   = add_vdso()                 ├─▶ set_process(tgid, executable mappings)
-///     none   = UnwindModule{}            ─┘        │ on exit: drop_process(tgid)
-///                                                  ▼
-///                                        drop_unused_modules()
+///     module = add_table(key, table)  ─┐ a file's table is loaded once; find(key) is its handle
+///     vdso   = add_vdso()              ├─▶ set_process(tgid, executable mappings)
+///     none   = UnwindModule{}         ─┘        │ on exit: drop_process(tgid)
+///                                               ▼
+///                                     drop_unused_modules(for how long)
 ///
 /// The kernel side looks processes up by tgid, so a vfork child needs its own set_process.
 class UnwindTables {
@@ -70,10 +70,25 @@ class UnwindTables {
   [[nodiscard]] static Result<UnwindTables> create(const UnwindMapFds& fds,
                                                    uint64_t most_row_bytes);
 
-  /// The handle of a file, loaded now if its `key` is new. The key names the content: the build id,
-  /// or device and inode. Fails when the file cannot be read as a 64-bit ELF file and when the
-  /// bound is reached; the caller then maps it with UnwindModule{}. Does not take ownership of
-  /// `elf_fd`.
+  using Clock = std::chrono::steady_clock;
+
+  /// What a program may still be reading is not written over for this long. Programs read for
+  /// microseconds; even one that is preempted is done by then.
+  static constexpr std::chrono::milliseconds kRetirement{500};
+
+  /// The handle of a file whose table is loaded. The key names the content (see
+  /// unwind::FileIdentity).
+  [[nodiscard]] std::optional<UnwindModule> find(const std::string& key) const;
+
+  /// Loads a table under a new key. Fails when the bound of memory is reached; the caller then maps
+  /// the file with UnwindModule{}.
+  [[nodiscard]] Result<UnwindModule> add_table(const std::string& key, const unwind::Table& table);
+
+  /// Was this key's table refused for memory, and has none been freed since?
+  [[nodiscard]] bool is_refused(const std::string& key) const { return refused_.contains(key); }
+
+  /// find(), or the table of an open file, read now. Fails as add_table() does and when the file
+  /// cannot be read as a 64-bit ELF file. Does not take ownership of `elf_fd`.
   [[nodiscard]] Result<UnwindModule> add_module(const std::string& key, int elf_fd);
 
   /// The handle of the [vdso] mapping, which is the same in all 64-bit processes.
@@ -86,14 +101,13 @@ class UnwindTables {
   /// Forgets a process (exit, exec). Unknown ones are ignored.
   void drop_process(uint32_t tgid);
 
-  /// Frees the modules that no process maps, and returns their number. Their handles end.
-  size_t drop_unused_modules();
+  /// Frees the modules that no process has mapped for this long, and returns their number. Their
+  /// handles end. Less than kRetirement is only for when no program runs.
+  size_t drop_unused_modules(Clock::duration unused_for);
 
   [[nodiscard]] UnwindUsage usage() const;
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   struct Module {
     std::string key;
     uint64_t base = 0;
@@ -101,6 +115,7 @@ class UnwindTables {
     uint32_t first_page = 0;
     uint32_t pages = 0;
     uint32_t users = 0;  ///< processes that map it
+    Clock::time_point unused_since;
   };
   struct Process {
     lt_unwind_process value{};
@@ -120,10 +135,8 @@ class UnwindTables {
   UnwindTables(const UnwindMapFds& fds, UnwindRows rows, MappedArray<lt_unwind_page> pages,
                MappedArray<lt_unwind_range> ranges, MappedArray<lt_unwind_rule> rules);
 
-  [[nodiscard]] Result<UnwindModule> load(const std::string& key, Result<unwind::Table> table);
-  [[nodiscard]] bool store_pages(unwind::Table& table, uint32_t first_page);
+  [[nodiscard]] bool store_pages(const unwind::Table& table, uint32_t first_page);
   void remove_pages(uint32_t first, uint32_t stored);
-  void rebase_rules(unwind::Table& table);
   [[nodiscard]] uint64_t shared_rule(const lt_unwind_rule& rule);
   [[nodiscard]] lt_unwind_range range_of(const UnwindMapping& mapping) const;
   [[nodiscard]] std::vector<lt_unwind_range> ranges_of(std::span<const UnwindMapping> sorted) const;

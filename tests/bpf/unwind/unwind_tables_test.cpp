@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <random>
 #include <sstream>
@@ -18,6 +19,8 @@
 
 namespace leaktrace::tracer {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr uint64_t shard_bytes = sizeof(lt_unwind_shard);
 
@@ -130,7 +133,7 @@ TEST_F(UnwindTablesTest, RefusesAndCountsWhatIsOverTheBound) {
   EXPECT_EQ(loaded.usage().row_bytes, shard_bytes);
 
   // What no process maps makes room.
-  EXPECT_EQ(loaded.drop_unused_modules(), 2U);
+  EXPECT_EQ(loaded.drop_unused_modules(0s), 2U);
   EXPECT_EQ(loaded.usage().row_bytes, 0U);
   EXPECT_TRUE(loaded.add_module("again", libstdcxx_.get()));
 }
@@ -145,14 +148,14 @@ TEST_F(UnwindTablesTest, KeepsTheModulesThatAreMapped) {
   const std::vector<UnwindMapping> one = {both[0]};
   ASSERT_TRUE(loaded.set_process(1, both));
   ASSERT_TRUE(loaded.set_process(2, one));
-  EXPECT_EQ(loaded.drop_unused_modules(), 0U);
+  EXPECT_EQ(loaded.drop_unused_modules(0s), 0U);
   ASSERT_TRUE(loaded.set_process(1, one));
-  EXPECT_EQ(loaded.drop_unused_modules(), 1U);
+  EXPECT_EQ(loaded.drop_unused_modules(0s), 1U);
   loaded.drop_process(1);
-  EXPECT_EQ(loaded.drop_unused_modules(), 0U);
+  EXPECT_EQ(loaded.drop_unused_modules(0s), 0U);
   loaded.drop_process(2);
   loaded.drop_process(2);
-  EXPECT_EQ(loaded.drop_unused_modules(), 1U);
+  EXPECT_EQ(loaded.drop_unused_modules(0s), 1U);
   EXPECT_EQ(loaded.usage().processes, 0U);
 }
 

@@ -56,7 +56,7 @@ Table sample_table(uint64_t seed, size_t rows = 100) {
                          .cfa_addend = 11,
                          .fp_offset = 0,
                          .ra_offset = -8,
-                         .link_offset = 0});
+                         .extra_offset = 0});
   constexpr uint64_t kinds[] = {LT_UNWIND_CFA_RULE, LT_UNWIND_CFA_END};
   for (uint64_t i = 0; i < rows; ++i) {
     table.rows.push_back(i << 48 | (i % 2 == 0 ? 0 : seed % 100 << 32) | kinds[i % 2] << 12);
@@ -189,7 +189,7 @@ TEST_F(TableCacheTest, UsesNoFolderThatOthersMayWrite) {
 }
 
 TEST_F(TableCacheTest, BelievesNoDamagedFile) {
-  ASSERT_TRUE(cache_->store(sample_identity(), sample_table(5)));
+  ASSERT_TRUE(cache_->store(sample_identity(), sample_table(5, 20)));
   const auto file = file_of(sample_identity());
   const std::string whole = bytes_of(file);
   for (size_t i = 0; i < whole.size(); ++i) {
@@ -204,7 +204,7 @@ TEST_F(TableCacheTest, BelievesNoDamagedFile) {
   }
   write(file, whole + "x");
   EXPECT_FALSE(cache_->load(sample_identity()));
-  ASSERT_TRUE(cache_->store(sample_identity(), sample_table(5)));
+  ASSERT_TRUE(cache_->store(sample_identity(), sample_table(5, 20)));
   EXPECT_TRUE(cache_->load(sample_identity())) << "a damaged file is replaced";
 }
 
