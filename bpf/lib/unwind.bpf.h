@@ -342,13 +342,29 @@ __weak __noinline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch* scr
   scratch->regs.fp = caller_fp;
   scratch->exact = 0;
   scratch->guessed = 1;
+  scratch->extra_known = 0;
   return lt_unwind_return_to(scratch, ra, lt_unwind_entry_sp(fp + 16));
 }
 
-/* A rule's CFA, or 0 when it cannot be read. */
+/* The CFA of LT_UNWIND_CFA_REGISTER, or 0 and scratch->reason. */
+static __always_inline __u64 lt_unwind_register_cfa(struct lt_unwind_scratch* scratch,
+                                                    const struct lt_unwind_rule* rule) {
+  if (scratch->exact) {
+    __u64 word;
+    if (lt_unwind_read(scratch, scratch->signal_sp + rule->cfa_addend, &word)) return 0;
+    return word + rule->cfa_offset;
+  }
+  if (scratch->extra_known && (rule->flags & LT_UNWIND_CFA_IS_EXTRA))
+    return scratch->regs.extra + rule->cfa_offset;
+  scratch->reason = LT_STACK_RULE;
+  return 0;
+}
+
+/* A rule's CFA, or 0 and scratch->reason. */
 static __always_inline __u64 lt_unwind_rule_cfa(struct lt_unwind_scratch* scratch,
                                                 const struct lt_unwind_rule* rule) {
   __u64 word;
+  scratch->reason = LT_STACK_UNREADABLE;
   switch (rule->cfa) {
     case LT_UNWIND_CFA_SP:
       return scratch->regs.sp + rule->cfa_offset;
@@ -363,7 +379,22 @@ static __always_inline __u64 lt_unwind_rule_cfa(struct lt_unwind_scratch* scratc
     case LT_UNWIND_CFA_AT_FP:
       if (lt_unwind_read(scratch, scratch->regs.fp + rule->cfa_offset, &word)) return 0;
       return word + rule->cfa_addend;
+    case LT_UNWIND_CFA_REGISTER:
+      return lt_unwind_register_cfa(scratch, rule);
   }
+  scratch->reason = LT_STACK_RULE;
+  return 0;
+}
+
+/* Makes the extra register the caller's; -1 when it cannot be read. */
+static __always_inline int lt_unwind_follow_extra(struct lt_unwind_scratch* scratch,
+                                                  const struct lt_unwind_rule* rule,
+                                                  __u64 saved_from) {
+  if (rule->flags & LT_UNWIND_EXTRA_SAVED) {
+    scratch->extra_known = 1;
+    return lt_unwind_read(scratch, saved_from + rule->extra_offset, &scratch->regs.extra);
+  }
+  if (!(rule->flags & LT_UNWIND_EXTRA_SAME)) scratch->extra_known = 0;
   return 0;
 }
 
@@ -375,7 +406,7 @@ __weak __noinline int lt_unwind_rule_step(struct lt_unwind_scratch* scratch, __u
   if (!rule) return lt_unwind_stop(scratch, LT_STACK_RULE);
   __u64 sp = scratch->regs.sp, fp = scratch->regs.fp;
   __u64 cfa = lt_unwind_rule_cfa(scratch, rule);
-  if (!cfa) return lt_unwind_stop(scratch, LT_STACK_UNREADABLE);
+  if (!cfa) return LT_UNWIND_STOP;
   __u32 is_signal = rule->flags & LT_UNWIND_SIGNAL;
   if (cfa <= sp && !is_signal) return lt_unwind_stop(scratch, LT_STACK_RULE);
 
@@ -390,12 +421,13 @@ __weak __noinline int lt_unwind_rule_step(struct lt_unwind_scratch* scratch, __u
     return lt_unwind_stop(scratch, LT_STACK_UNREADABLE);
   if (rule->ra == LT_UNWIND_RA_LINK) {
     if (!scratch->exact) return lt_unwind_stop(scratch, LT_STACK_RULE);
-    ra = scratch->link;
+    ra = scratch->regs.extra;
   } else if (lt_unwind_read(scratch, ra_slot, &ra)) {
     return lt_unwind_stop(scratch, LT_STACK_UNREADABLE);
   }
-  if (is_signal && lt_unwind_read(scratch, sp + rule->link_offset, &scratch->link))
+  if (lt_unwind_follow_extra(scratch, rule, is_signal ? sp : cfa))
     return lt_unwind_stop(scratch, LT_STACK_UNREADABLE);
+  if (is_signal) scratch->signal_sp = sp;
   scratch->regs.sp = cfa;
   scratch->regs.fp = caller_fp;
   scratch->exact = is_signal;
@@ -446,13 +478,14 @@ __weak __noinline int lt_unwind_step(struct lt_unwind_scratch* scratch) {
   if (LT_UNWIND_ROW_RA(row) == LT_UNWIND_RA_SLOT) ra_slot = slot;
   if (in_link) {
     if (!scratch->exact) return lt_unwind_stop(scratch, LT_STACK_RULE);
-    ra = scratch->link;
+    ra = scratch->regs.extra;
   } else if (lt_unwind_read(scratch, ra_slot, &ra)) {
     return lt_unwind_stop(scratch, LT_STACK_UNREADABLE);
   }
   scratch->regs.sp = cfa;
   scratch->exact = 0;
   scratch->guessed = 0;
+  scratch->extra_known = 0;
   return lt_unwind_return_to(scratch, ra, lt_unwind_entry_sp(cfa));
 }
 
@@ -469,6 +502,15 @@ __weak __noinline int lt_unwind_frames(struct lt_unwind_scratch* scratch,
   }
   scratch->reason = LT_STACK_DEPTH;
   return LT_MAX_FRAMES;
+}
+
+/* The extra register (see unwind_abi.h) of a caller to which a function returns. */
+static __always_inline __u64 lt_unwind_extra(const struct pt_regs* regs) {
+#ifdef __TARGET_ARCH_x86
+  return regs->bx;
+#else
+  return 0;
+#endif
 }
 
 /*
@@ -488,11 +530,12 @@ static __always_inline __u32 unwind_user_stack(__u32 tgid, const struct lt_regis
   scratch->ranges = process ? process->count : 0;
   scratch->generation = process ? process->generation : 0;
   scratch->regs = *regs;
-  scratch->link = 0;
+  scratch->signal_sp = 0;
   scratch->trampoline = lt_unwind_trampoline();
   scratch->return_instance = 0;
   scratch->reason = LT_STACK_COMPLETE;
   scratch->exact = 0;
+  scratch->extra_known = 1;
   scratch->guessed = 0;
   scratch->nothing = 0;
   scratch->window_bytes = 0;

@@ -8,19 +8,21 @@
 
 struct lt_registers {
   __u64 pc, sp, fp;
+  __u64 extra; /* see lt_unwind_extra */
 };
 
 /* What the unwinder keeps between steps; in a map value that belongs to the calling thread. */
 struct lt_unwind_scratch {
   struct lt_registers regs; /* of the frame that is unwound next */
-  __u64 link;               /* arm64: the link register, after a signal frame */
+  __u64 signal_sp;          /* the stack pointer of the last signal frame */
   __u64 trampoline;         /* where uretprobes make functions return to; 0: there is none */
   __u64 return_instance;    /* struct return_instance to search on from; 0: from the first */
   __u64 generation;         /* of the process's ranges */
   __u32 first_range;
   __u32 ranges;
-  __u32 reason;  /* enum lt_stack_flags */
-  __u32 exact;   /* pc was interrupted: it is no return address */
+  __u32 reason; /* enum lt_stack_flags */
+  __u32 exact;  /* pc was interrupted: it is no return address */
+  __u32 extra_known;
   __u32 guessed; /* pc was found through a frame pointer without unwind information */
   __u32 nothing; /* always 0, which the verifier does not know */
   __u64 window_start;

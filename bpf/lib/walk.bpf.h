@@ -15,6 +15,7 @@ static __always_inline void read_registers(struct pt_regs* ctx, struct lt_regist
   registers->pc = PT_REGS_IP(ctx);
   registers->sp = PT_REGS_SP(ctx);
   registers->fp = PT_REGS_FP(ctx);
+  registers->extra = lt_unwind_extra(ctx);
 }
 
 /*

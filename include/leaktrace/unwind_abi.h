@@ -57,6 +57,9 @@ enum lt_unwind_cfa {
   LT_UNWIND_CFA_AT_SP = 7, /* *(stack pointer + offset) + addend */
   LT_UNWIND_CFA_AT_FP = 8, /* *(frame pointer + offset) + addend */
   LT_UNWIND_CFA_PLT = 9,   /* stack pointer + offset, + 8 when (pc & 15) >= addend */
+  /* Another register + offset. In interrupted code every register can be had: this one lies addend
+   * bytes above the signal frame's stack pointer. In a caller only the extra register can. */
+  LT_UNWIND_CFA_REGISTER = 10,
 };
 
 /* How the caller's frame pointer is found. */
@@ -85,7 +88,17 @@ enum lt_unwind_rule_flags {
   /* The frame of a signal handler's return: the caller was interrupted, not called, and may be on
    * another stack. */
   LT_UNWIND_SIGNAL = 1 << 0,
+  LT_UNWIND_CFA_IS_EXTRA = 1 << 1, /* the register of LT_UNWIND_CFA_REGISTER is the extra one */
+  LT_UNWIND_EXTRA_SAME = 1 << 2,   /* the frame leaves it as it was in its caller */
+  /* The caller's is saved at CFA + offset; in a signal frame, at stack pointer + offset. */
+  LT_UNWIND_EXTRA_SAVED = 1 << 3,
 };
+
+/*
+ * One register is followed beside stack and frame pointer, as far as rules say where it is; past a
+ * row it is not known. x86-64: rbx, which the dynamic linker's lazy binding addresses its frame by,
+ * so in a file with such a frame all rows are rules. arm64: the link register of interrupted code.
+ */
 
 /* What does not fit a row. Offsets in bytes. */
 struct lt_unwind_rule {
@@ -97,7 +110,7 @@ struct lt_unwind_rule {
   __s32 cfa_addend;
   __s32 fp_offset;
   __s32 ra_offset;
-  __s32 link_offset; /* signal frames of arm64: the link register at stack pointer + offset */
+  __s32 extra_offset; /* see LT_UNWIND_EXTRA_SAVED */
 };
 LT_ASSERT_SIZE(struct lt_unwind_rule, 24);
 

@@ -12,6 +12,15 @@ namespace {
 
 using Ops = std::span<const Dwarf_Op>;
 
+/// arm64's signal frame: a siginfo of 128 bytes, then a ucontext whose mcontext is at 176
+/// (arch/arm64/kernel/signal.c, include/uapi/asm/sigcontext.h).
+constexpr int32_t arm64_registers = 128 + 176 + 8;
+
+/// In files where the extra register is followed; the tracer has room for 16384 rules in all.
+constexpr size_t most_followed_rules = 2048;
+
+constexpr uint8_t extra_flags = LT_UNWIND_EXTRA_SAME | LT_UNWIND_EXTRA_SAVED;
+
 struct RegisterOffset {
   int reg = 0;
   int64_t offset = 0;
@@ -60,14 +69,41 @@ bool decode_plt(Ops ops, const Machine& machine, lt_unwind_rule& rule) {
   return true;
 }
 
+/// Where the kernel puts a register of interrupted code, from the stack pointer of the frame that
+/// the handler returns to.
+std::optional<int32_t> interrupted_register(int reg, const Machine& machine) {
+  if (!machine.call_pushes_return) {
+    if (reg < 0 || reg > 30) return std::nullopt;
+    return arm64_registers + reg * 8;
+  }
+  // gregs in struct ucontext are r8…r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip
+  // (arch/x86/include/uapi/asm/sigcontext.h); by DWARF number:
+  constexpr int32_t gregs = 40;
+  constexpr int32_t index[] = {13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7};
+  if (reg < 0 || reg >= static_cast<int>(std::size(index))) return std::nullopt;
+  return gregs + index[reg] * 8;
+}
+
+/// Interrupted prologues and hand-written assembly keep the CFA in whatever register is free.
+bool decode_register_cfa(const RegisterOffset& base, const Machine& machine, lt_unwind_rule& rule) {
+  const auto place = interrupted_register(base.reg, machine);
+  if (!place) return false;
+  rule.cfa = LT_UNWIND_CFA_REGISTER;
+  rule.cfa_addend = *place;
+  if (base.reg == machine.extra) rule.flags |= LT_UNWIND_CFA_IS_EXTRA;
+  return true;
+}
+
 bool decode_cfa(Ops ops, const Machine& machine, lt_unwind_rule& rule) {
   if (ops.empty()) return false;
   if (decode_plt(ops, machine, rule)) return true;
   const auto base = register_offset(ops[0]);
   if (!base || !fits(base->offset)) return false;
-  const bool on_stack_pointer = base->reg == machine.stack_pointer;
-  if (!on_stack_pointer && base->reg != machine.frame_pointer) return false;
   rule.cfa_offset = static_cast<int32_t>(base->offset);
+  const bool on_stack_pointer = base->reg == machine.stack_pointer;
+  if (!on_stack_pointer && base->reg != machine.frame_pointer) {
+    return ops.size() == 1 && decode_register_cfa(*base, machine, rule);
+  }
   if (ops.size() == 1) {
     rule.cfa = on_stack_pointer ? LT_UNWIND_CFA_SP : LT_UNWIND_CFA_FP;
     return true;
@@ -162,20 +198,32 @@ bool set_return_address(const Saved& saved, const Machine& machine, lt_unwind_ru
   return false;
 }
 
+/// What becomes of the extra register. (On arm64 it is the return address, which has rules
+/// already.)
+void set_extra(const Saved& saved, const Machine& machine, lt_unwind_rule& rule) {
+  if (!machine.call_pushes_return) return;
+  const bool is_signal = (rule.flags & LT_UNWIND_SIGNAL) != 0;
+  // elfutils takes rax for the callee-saved register that rbx is (backends/x86_64_cfi.c, in 0.188
+  // at least), so a frame that does not touch rbx looks as if it had lost it.
+  const bool untouched = saved.kind == Saved::same || saved.kind == Saved::undefined;
+  if (untouched && !is_signal) rule.flags |= LT_UNWIND_EXTRA_SAME;
+  if (saved.kind != (is_signal ? Saved::at_sp : Saved::at_cfa)) return;
+  rule.flags |= LT_UNWIND_EXTRA_SAVED;
+  rule.extra_offset = saved.offset;
+}
+
 /// arm64's signal return has only a hint for CFI: the registers lie in the rt_sigframe that the
-/// stack pointer points at, a siginfo of 128 bytes and a ucontext whose mcontext is at 176
-/// (arch/arm64/kernel/signal.c, include/uapi/asm/sigcontext.h).
+/// stack pointer points at.
 lt_unwind_rule arm64_signal_rule() {
-  constexpr int32_t registers = 128 + 176 + 8;
   lt_unwind_rule rule{};
   rule.cfa = LT_UNWIND_CFA_AT_SP;
-  rule.cfa_offset = registers + 31 * 8;
+  rule.cfa_offset = arm64_registers + 31 * 8;
   rule.fp = LT_UNWIND_FP_AT_SP;
-  rule.fp_offset = registers + 29 * 8;
+  rule.fp_offset = arm64_registers + 29 * 8;
   rule.ra = LT_UNWIND_RA_AT_SP;
-  rule.ra_offset = registers + 32 * 8;
-  rule.link_offset = registers + 30 * 8;
-  rule.flags = LT_UNWIND_SIGNAL;
+  rule.ra_offset = arm64_registers + 32 * 8;
+  rule.extra_offset = arm64_registers + 30 * 8;
+  rule.flags = LT_UNWIND_SIGNAL | LT_UNWIND_EXTRA_SAVED;
   return rule;
 }
 
@@ -205,9 +253,9 @@ std::optional<RowReturn> row_return(const lt_unwind_rule& rule) {
 std::optional<Machine> machine_of(uint16_t elf_machine) {
   switch (elf_machine) {
     case EM_X86_64:
-      return Machine{7, 6, true};
+      return Machine{7, 6, 3, true};
     case EM_AARCH64:
-      return Machine{31, 29, false};
+      return Machine{31, 29, 30, false};
     default:
       return std::nullopt;
   }
@@ -228,13 +276,26 @@ lt_unwind_rule decode_rule(Dwarf_Frame* frame, const Machine& machine) {
     return unsupported();
   }
   set_frame_pointer(decode_register(frame, machine.frame_pointer, machine), rule);
-  if (is_signal) rule.flags = LT_UNWIND_SIGNAL;
+  if (is_signal) rule.flags |= LT_UNWIND_SIGNAL;
+  set_extra(decode_register(frame, machine.extra, machine), machine, rule);
   return set_return_address(return_address, machine, rule) ? rule : unsupported();
 }
 
-uint64_t RulePacker::pack(const lt_unwind_rule& rule) {
-  if (rule.cfa == LT_UNWIND_CFA_END) return bare_row(LT_UNWIND_CFA_END);
-  if (rule.cfa == LT_UNWIND_CFA_UNSUPPORTED) return bare_row(LT_UNWIND_CFA_UNSUPPORTED);
+/// Leaves out where the extra register is when nothing in the file asks for it, so that equal
+/// frames stay equal.
+lt_unwind_rule RulePacker::without_extra(lt_unwind_rule rule) const {
+  const bool follow = follow_extra_ && rules_.size() < most_followed_rules;
+  if (follow || (rule.flags & (LT_UNWIND_SIGNAL | LT_UNWIND_CFA_IS_EXTRA)) != 0) return rule;
+  rule.flags &= static_cast<uint8_t>(~extra_flags);
+  rule.extra_offset = 0;
+  return rule;
+}
+
+uint64_t RulePacker::pack(const lt_unwind_rule& decoded) {
+  if (decoded.cfa == LT_UNWIND_CFA_END) return bare_row(LT_UNWIND_CFA_END);
+  if (decoded.cfa == LT_UNWIND_CFA_UNSUPPORTED) return bare_row(LT_UNWIND_CFA_UNSUPPORTED);
+  if ((decoded.flags & LT_UNWIND_CFA_IS_EXTRA) != 0) needs_extra_ = true;
+  const lt_unwind_rule rule = without_extra(decoded);
 
   const auto ra = row_return(rule);
   const bool simple = (rule.cfa == LT_UNWIND_CFA_SP || rule.cfa == LT_UNWIND_CFA_FP) &&
@@ -251,7 +312,7 @@ uint64_t RulePacker::pack(const lt_unwind_rule& rule) {
                 rule.cfa_addend,
                 rule.fp_offset,
                 rule.ra_offset,
-                rule.link_offset};
+                rule.extra_offset};
   const auto [known, is_new] = index_.try_emplace(key, static_cast<uint32_t>(rules_.size()));
   if (is_new) rules_.push_back(rule);
   return static_cast<uint64_t>(known->second) << 16 | bare_row(LT_UNWIND_CFA_RULE);

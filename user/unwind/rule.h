@@ -17,6 +17,7 @@ namespace leaktrace::unwind {
 struct Machine {
   int stack_pointer;
   int frame_pointer;
+  int extra;                ///< the register that is followed beside them (see unwind_abi.h)
   bool call_pushes_return;  ///< the return address is on the stack and not in a register
 };
 
@@ -30,8 +31,15 @@ struct Machine {
 /// Packs rules into rows (see unwind_abi.h) and gathers those that do not fit.
 class RulePacker {
  public:
+  /// `follow_extra`: frames become rules that say where the extra register is, in files where
+  /// something needs it; as long as they are few.
+  explicit RulePacker(bool follow_extra = false) : follow_extra_(follow_extra) {}
+
   /// The row of a rule, without the address bits.
   [[nodiscard]] uint64_t pack(const lt_unwind_rule& rule);
+
+  /// A frame was packed whose CFA is counted from the extra register.
+  [[nodiscard]] bool needs_extra() const { return needs_extra_; }
 
   /// The rules that rows with LT_UNWIND_CFA_RULE refer to, by index, each once.
   [[nodiscard]] std::vector<lt_unwind_rule> take_rules() { return std::move(rules_); }
@@ -39,6 +47,10 @@ class RulePacker {
  private:
   using Key = std::tuple<uint32_t, int32_t, int32_t, int32_t, int32_t, int32_t>;
 
+  [[nodiscard]] lt_unwind_rule without_extra(lt_unwind_rule rule) const;
+
+  bool follow_extra_;
+  bool needs_extra_ = false;
   std::vector<lt_unwind_rule> rules_;
   std::map<Key, uint32_t> index_;
 };

@@ -101,7 +101,9 @@ class TableReader {
     Dwarf_CFI* debug_frame = dwarf ? dwarf_getcfi(dwarf.get()) : nullptr;
     if (debug_frame != nullptr) describe(FrameSection::debug_frame, debug_frame);
     add_entry_point();
+    sort_described();
     write_rows();
+    if (packer_.needs_extra()) write_rows_again();
     if (auto paged = write_pages(); !paged) return paged.unexpected();
     table_.rules = packer_.take_rules();
     return std::move(table_);
@@ -152,10 +154,23 @@ class TableReader {
     if (is_executable(entry_)) described_.push_back({{entry_, entry_ + entry_size}, nullptr});
   }
 
-  void write_rows() {
+  void sort_described() {
     std::stable_sort(
         described_.begin(), described_.end(),
         [](const Described& a, const Described& b) { return a.range.start < b.range.start; });
+  }
+
+  /// A frame of the file needs the extra register, so the frames that it calls must say where that
+  /// is. Only dynamic linkers are such files, and they are small.
+  void write_rows_again() {
+    writer_ = {};
+    packer_ = RulePacker(true);
+    table_.described_ranges = 0;
+    table_.skipped_ranges = 0;
+    write_rows();
+  }
+
+  void write_rows() {
     for (size_t i = 0; i < described_.size(); ++i) {
       auto [range, cfi] = described_[i];
       range.start = std::max(range.start, writer_.end());

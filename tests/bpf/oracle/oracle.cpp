@@ -92,7 +92,8 @@ class Ending {
 /// the process stands still; the other compares what the BPF program sends.
 class Session {
  public:
-  Session(const Workload& workload, const Limits& limits) : workload_(workload), limits_(limits) {}
+  Session(const Workload& workload, const Limits& limits, const Observer& observe)
+      : workload_(workload), limits_(limits), observe_(observe) {}
 
   Result<OracleResult> run() {
     if (auto loaded = load(); !loaded) return loaded.unexpected();
@@ -181,6 +182,7 @@ class Session {
       problem_ = "a stack of a process whose mappings are not known";
       return;
     }
+    if (observe_) observe_(moment, *unwinder);
     const ReferenceStack reference = unwinder->unwind(moment);
     const Verdict verdict = compare(moment, reference);
     std::string where;
@@ -209,6 +211,7 @@ class Session {
 
   const Workload& workload_;
   const Limits& limits_;
+  const Observer& observe_;
   std::unique_ptr<oracle_probe_bpf, SkeletonEnd> skeleton_;
   std::unique_ptr<ring_buffer, RingEnd> ring_;
   std::unique_ptr<tracer::UnwindTables> tables_;
@@ -225,8 +228,9 @@ class Session {
 
 }  // namespace
 
-Result<OracleResult> run_oracle(const Workload& workload, const Limits& limits) {
-  return Session(workload, limits).run();
+Result<OracleResult> run_oracle(const Workload& workload, const Limits& limits,
+                                const Observer& observe) {
+  return Session(workload, limits, observe).run();
 }
 
 }  // namespace leaktrace::tests

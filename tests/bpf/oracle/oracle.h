@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 
 #include "tests/bpf/oracle/verdict.h"
 #include "tests/bpf/oracle/workload.h"
@@ -23,8 +24,12 @@ struct OracleResult {
   double seconds = 0;
 };
 
+/// Sees each moment that is compared, with the unwinder that knows its addresses.
+using Observer = std::function<void(const oracle_stack&, const CopyUnwinder&)>;
+
 /// Runs a workload, takes stacks at random calls, and compares the BPF unwinder with libdwfl on
 /// each. The workload is ended (SIGTERM, then SIGKILL) when the limits are reached.
-[[nodiscard]] Result<OracleResult> run_oracle(const Workload& workload, const Limits& limits);
+[[nodiscard]] Result<OracleResult> run_oracle(const Workload& workload, const Limits& limits,
+                                              const Observer& observe = {});
 
 }  // namespace leaktrace::tests

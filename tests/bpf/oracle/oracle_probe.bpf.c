@@ -129,6 +129,7 @@ int take_moment(struct pt_regs* ctx) {
   if (bpf_probe_read_user(&thread->registers.pc, 8, (void*)PT_REGS_SP(ctx))) return 0;
   thread->registers.sp = PT_REGS_SP(ctx) + 8;
   thread->registers.fp = PT_REGS_FP(ctx);
+  thread->registers.extra = lt_unwind_extra(ctx);
   __u32 count = walk_stack(thread);
   __u32 pages = pages_to_copy(PT_REGS_SP(ctx));
   if (pages <= ORACLE_SMALL_COPY / ORACLE_PAGE) {

@@ -78,5 +78,36 @@ TEST_P(Oracle, SeesWhatLibdwflSees) {
 INSTANTIATE_TEST_SUITE_P(RealPrograms, Oracle, testing::ValuesIn(workload_names()),
                          [](const auto& test) { return test.param; });
 
+/// The dynamic linker, called by a function of a library: by no name, but through a stub.
+bool passes_lazy_binding(const oracle_stack& moment, const CopyUnwinder& unwinder) {
+  for (uint32_t i = 0; i + 1 < moment.count; ++i) {
+    if (unwinder.describe(moment.frames[i]).starts_with("ld-") &&
+        unwinder.describe(moment.frames[i + 1]).find("calls_lazily") != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST(OracleOnCode, FollowsRegistersThroughLazyBinding) {
+  const std::string loop = "for i in 1 2 3 4 5; do \"$@\"; done";
+  const Workload workload{
+      "lazy",
+      {"/bin/bash", "-c", loop, "loop", LAZY_BINDING, LAZY_PROVIDER, LAZY_CALLER},
+      {"lazy_binding"},
+      path_of_libc(),
+      {"malloc", "calloc", "realloc"},
+      1};
+  uint64_t lazily = 0;
+  const auto result = run_oracle(workload, {1000, std::chrono::seconds(20)},
+                                 [&](const oracle_stack& moment, const CopyUnwinder& unwinder) {
+                                   lazily += passes_lazy_binding(moment, unwinder) ? 1 : 0;
+                                 });
+  ASSERT_TRUE(result) << result.error().message();
+  fmt::print("{}", result->tally.report("lazy binding"));
+  EXPECT_EQ(result->tally.disagreements(), 0U);
+  EXPECT_GE(lazily, 5U);
+}
+
 }  // namespace
 }  // namespace leaktrace::tests

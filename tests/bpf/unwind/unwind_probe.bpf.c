@@ -92,6 +92,7 @@ int take_stack(struct pt_regs* ctx) {
   thread->registers.pc = PT_REGS_IP(ctx);
   thread->registers.sp = PT_REGS_SP(ctx);
   thread->registers.fp = PT_REGS_FP(ctx);
+  thread->registers.extra = lt_unwind_extra(ctx);
   note(thread, walk_stack(thread));
   return 0;
 }
@@ -101,8 +102,10 @@ SEC("uretprobe")
 int take_stack_inline(struct pt_regs* ctx) {
   struct thread* thread = this_thread();
   if (!thread) return 0;
-  struct lt_registers registers = {
-      .pc = PT_REGS_IP(ctx), .sp = PT_REGS_SP(ctx), .fp = PT_REGS_FP(ctx)};
+  struct lt_registers registers = {.pc = PT_REGS_IP(ctx),
+                                   .sp = PT_REGS_SP(ctx),
+                                   .fp = PT_REGS_FP(ctx),
+                                   .extra = lt_unwind_extra(ctx)};
   __u32 tgid = bpf_get_current_pid_tgid() >> 32, reason = 0;
   __u32 count = unwind_user_stack(tgid, &registers, thread->frames, &thread->scratch, &reason);
   thread->reason = reason;

@@ -3,7 +3,9 @@
 
 #include <dwarf.h>
 #include <fcntl.h>
+#include <ucontext.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <memory>
 #include <span>
@@ -109,6 +111,8 @@ Caller evaluate_rule(const lt_unwind_rule& rule, const State& state) {
   if (rule.cfa == LT_UNWIND_CFA_FP) caller.cfa = state.fp + offset;
   if (rule.cfa == LT_UNWIND_CFA_AT_SP) caller.cfa = State::word(state.sp + offset) + addend;
   if (rule.cfa == LT_UNWIND_CFA_AT_FP) caller.cfa = State::word(state.fp + offset) + addend;
+  if (rule.cfa == LT_UNWIND_CFA_REGISTER)
+    caller.cfa = State::word(State::signal_sp + addend) + offset;
   if (rule.cfa == LT_UNWIND_CFA_PLT) {
     caller.cfa = state.sp + offset + ((state.pc & 15) >= addend ? 8 : 0);
   }
@@ -124,6 +128,11 @@ Caller evaluate_rule(const lt_unwind_rule& rule, const State& state) {
   if (rule.ra == LT_UNWIND_RA_AT_SP) caller.ra = State::word(state.sp + ra_offset);
   if (rule.ra == LT_UNWIND_RA_AT_FP) caller.ra = State::word(state.fp + ra_offset);
   caller.link = rule.ra == LT_UNWIND_RA_LINK;
+  const uint64_t saved_from = caller.signal ? state.sp : *caller.cfa;
+  if ((rule.flags & LT_UNWIND_EXTRA_SAME) != 0) caller.extra = state.reg(state.extra_number);
+  if ((rule.flags & LT_UNWIND_EXTRA_SAVED) != 0) {
+    caller.extra = State::word(saved_from + static_cast<uint64_t>(int64_t{rule.extra_offset}));
+  }
   return caller;
 }
 
@@ -147,7 +156,17 @@ lt_unwind_rule widen(uint64_t row) {
 std::optional<uint64_t> State::reg(int number) const {
   if (number == sp_number) return sp;
   if (number == fp_number) return fp;
-  if (number == 16 && sp_number == 7) return pc;  // x86's return column, as .plt uses it
+  if (sp_number == 7) {
+    if (number == 16) return pc;  // x86's return column, as .plt uses it
+    static const std::map<int, int> gregs = {
+        {0, REG_RAX},  {1, REG_RDX},  {2, REG_RCX},  {3, REG_RBX},  {4, REG_RSI},
+        {5, REG_RDI},  {8, REG_R8},   {9, REG_R9},   {10, REG_R10}, {11, REG_R11},
+        {12, REG_R12}, {13, REG_R13}, {14, REG_R14}, {15, REG_R15}};
+    const auto found = gregs.find(number);
+    if (found == gregs.end()) return std::nullopt;
+    return word(signal_sp + offsetof(ucontext_t, uc_mcontext.gregs) +
+                static_cast<uint64_t>(found->second) * sizeof(greg_t));
+  }
   return std::nullopt;
 }
 
@@ -185,6 +204,9 @@ Caller File::caller(const State& state) const {
   caller.link = ra.same;
   caller.ra = ra.value;
   caller.fp = caller_register(raw, state.fp_number, state, caller.cfa).value;
+  // What a frame does not mention is unchanged; libdw says "undefined" of rbx then.
+  const Register extra = caller_register(raw, state.extra_number, state, caller.cfa);
+  caller.extra = extra.undefined ? state.reg(state.extra_number) : extra.value;
   return caller;
 }
 

@@ -17,13 +17,16 @@
 
 namespace leaktrace::unwind::reference {
 
-/// Registers by DWARF number, and a stack whose every word tells its address.
+/// Registers by DWARF number, and a stack whose every word tells its address. The code was
+/// interrupted: the other registers lie in a signal frame at `signal_sp`.
 struct State {
   uint64_t pc = 0;
   uint64_t sp = 0;
   uint64_t fp = 0;
   int sp_number = 7;
   int fp_number = 6;
+  int extra_number = 3;
+  static constexpr uint64_t signal_sp = 0x7ffe00001000;
 
   [[nodiscard]] std::optional<uint64_t> reg(int number) const;
   [[nodiscard]] static uint64_t word(uint64_t address);
@@ -38,6 +41,7 @@ struct Caller {
   std::optional<uint64_t> cfa;
   std::optional<uint64_t> fp;
   std::optional<uint64_t> ra;
+  std::optional<uint64_t> extra;  ///< of rows: as far as they say
 };
 
 /// An ELF file and libdw's view of its call frame information.
