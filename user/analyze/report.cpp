@@ -187,6 +187,7 @@ Report Builder::head() const {
   report.sampling_bytes = trace_.start().sampling_bytes;
   report.probe_hits = trace_.probe_hits();
   report.losses = trace_.losses();
+  for (const auto& [file, loss] : trace_.file_losses()) report.file_losses.push_back(loss);
   report.filters = filter_.words();
   return report;
 }

@@ -89,6 +89,8 @@ struct Report {
   double percent_of_target_cpu = 0;
 
   model::Losses losses{};
+  /// What could not be read of which file: those of the trace, by path; the caller may add to them.
+  std::vector<model::FileLoss> file_losses;
 
   // Over all sites that the filters let through, `top` cut or not.
   std::uint64_t all_sites = 0;

@@ -35,6 +35,13 @@ Json losses(const model::Losses& losses) {
   return out;
 }
 
+Json file_loss(const model::FileLoss& loss) {
+  return {{"file", loss.path},
+          {"subject", std::string(subject_name(loss.subject))},
+          {"count", loss.count},
+          {"why", loss.why}};
+}
+
 Json frame(const analyze::ReportFrame& frame) {
   return {{"function", frame.source.function}, {"file", frame.source.file},
           {"line", frame.source.line},         {"module", frame.module},
@@ -100,6 +107,7 @@ std::string write_json(const analyze::Report& report) {
                      {"nanoseconds_per_hit", report.nanoseconds_per_hit},
                      {"percent_of_target_cpu", report.percent_of_target_cpu}};
   out["losses"] = losses(report.losses);
+  out["file_losses"] = array_of(report.file_losses, file_loss);
   out["all"] = {
       {"sites", report.all_sites},
       {"outstanding",

@@ -53,6 +53,10 @@ std::size_t index(model::StackEnd end) {
 
 }  // namespace
 
+std::string_view subject_name(model::FileSubject subject) {
+  return subject == model::FileSubject::unwind ? "unwind" : "symbols";
+}
+
 std::string_view loss_meaning(std::string_view loss) {
   for (const LossMeaning& known : kLossMeanings) {
     if (known.name == loss) return known.meaning;

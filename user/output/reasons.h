@@ -14,6 +14,9 @@ namespace leaktrace::output {
 /// What a loss (one of model::kLossNames) means for the reader of a report; empty for others.
 [[nodiscard]] std::string_view loss_meaning(std::string_view loss);
 
+/// "unwind" or "symbols": what was wanted of a file.
+[[nodiscard]] std::string_view subject_name(model::FileSubject subject);
+
 /// A name for programs: "complete", "no_row", …; "missing" when nothing is known of the stack.
 [[nodiscard]] std::string_view stack_end_name(const analyze::ReportSite& site);
 

@@ -22,6 +22,7 @@ constexpr std::size_t kWidth = 100;
 constexpr std::size_t kIndent = 4;
 constexpr std::size_t kMostBlocks = 20;
 constexpr std::size_t kMostTargets = 5;
+constexpr std::size_t kMostFileLosses = 10;
 
 /// Words in lines of at most kWidth columns; lines after the first begin with `indent` blanks. The
 /// first begins behind `used` columns that are there already.
@@ -221,7 +222,31 @@ std::string loss_lines(const model::Losses& losses) {
     out += paragraph(fmt::format("  {:>10}  {:<18}  ", losses[i], model::kLossNames[i]),
                      loss_meaning(model::kLossNames[i]));
   }
-  return out.empty() ? "no losses\n" : "losses\n" + out;
+  return out.empty() ? out : "losses\n" + out;
+}
+
+std::string file_loss_words(const model::FileLoss& loss) {
+  std::string words = printable(loss.path) + ": ";
+  if (loss.count > 0) words += fmt::format("{} left out: ", loss.count);
+  return words + printable(loss.why);
+}
+
+std::string file_loss_lines(const std::vector<model::FileLoss>& losses) {
+  std::string out = "files that could not be read, or not all of them\n";
+  for (std::size_t i = 0; i < std::min(losses.size(), kMostFileLosses); ++i) {
+    out += paragraph(fmt::format("  {:<8}  ", subject_name(losses[i].subject)),
+                     file_loss_words(losses[i]));
+  }
+  if (losses.size() > kMostFileLosses) {
+    out += fmt::format("  … and {} more\n", losses.size() - kMostFileLosses);
+  }
+  return out;
+}
+
+std::string all_losses(const analyze::Report& report) {
+  std::string out = loss_lines(report.losses);
+  if (!report.file_losses.empty()) out += file_loss_lines(report.file_losses);
+  return out.empty() ? "no losses\n" : out;
 }
 
 std::string foot(const analyze::Report& report) {
@@ -239,7 +264,7 @@ std::string foot(const analyze::Report& report) {
                      "this recording is cut off: it ends in the middle, and the report shows "
                      "the last moment that it holds");
   }
-  return out + loss_lines(report.losses);
+  return out + all_losses(report);
 }
 
 }  // namespace

@@ -203,6 +203,18 @@ TEST(Report, TheHeadIsTheTraces) {
   EXPECT_EQ(report->filters, "");
 }
 
+TEST(Report, LossesOfFilesAreTheNewestOfEachFileAndSubject) {
+  const model::FileLoss cut{"/lib/b.so", model::FileSubject::unwind, 3, "malformed"};
+  const model::FileLoss names{"/lib/b.so", model::FileSubject::symbols, 0, "not an ELF file"};
+  const model::FileLoss other{"/lib/a.so", model::FileSubject::unwind, 0, "no room"};
+  TraceBuilder builder;
+  builder.apply(model::FileLoss{"/lib/b.so", model::FileSubject::unwind, 1, "malformed"});
+  builder.apply(cut).apply(names).apply(other);
+  const auto report = report_of(builder);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->file_losses, (std::vector<model::FileLoss>{other, cut, names}));
+}
+
 TEST(Report, VerdictsHaveTheNamesOfTheContract) {
   EXPECT_EQ(verdict_name(Verdict::growing), "growing");
   EXPECT_EQ(verdict_name(Verdict::plateau), "plateau");

@@ -193,6 +193,14 @@ Report awkward_report() {
   report.nanoseconds_per_hit = 550;
   report.percent_of_target_cpu = 1.13;
   for (std::size_t i = 0; i < report.losses.size(); ++i) report.losses[i] = i * i * i + 1;
+  report.file_losses = {
+      {"/opt/x/red\xff\n.so", model::FileSubject::unwind, 12, "malformed frame descriptions"},
+      {"/opt/x/red\xff\n.so", model::FileSubject::symbols, 0, "not an ELF file"}};
+  for (int i = 0; i < 10; ++i) {
+    report.file_losses.push_back({fmt::format("/srv/<plugin & {}>.so", i),
+                                  model::FileSubject::unwind, 0,
+                                  "the file that is mapped cannot be opened"});
+  }
   report.filters = "only heap, mmap; blocks of 1.0 KiB and more";
   report.sites = {container_site(), deep_site(), nameless_site(), stackless_site(),
                   zero_byte_site()};

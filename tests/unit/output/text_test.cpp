@@ -59,6 +59,18 @@ TEST(Text, EveryLossIsExplainedAndZeroOnesAreNot) {
   EXPECT_THAT(write_text(one), Not(HasSubstr("read_fault")));
 }
 
+TEST(Text, FilesThatCouldNotBeReadAreNamedAFewOfThem) {
+  analyze::Report report = plain_report();
+  report.file_losses = {{"/lib/a.so", model::FileSubject::unwind, 12, "malformed"}};
+  EXPECT_THAT(write_text(report), HasSubstr("unwind    /lib/a.so: 12 left out: malformed\n"));
+  EXPECT_THAT(write_text(report), Not(HasSubstr("no losses")));
+  EXPECT_THAT(write_text(report), Not(HasSubstr("more")));
+  report.file_losses = std::vector<model::FileLoss>(
+      14, {"/lib/b.so", model::FileSubject::symbols, 0, "not an ELF file"});
+  EXPECT_THAT(write_text(report), HasSubstr("symbols   /lib/b.so: not an ELF file\n"));
+  EXPECT_THAT(write_text(report), HasSubstr("… and 4 more\n"));
+}
+
 TEST(Text, StacksThatAreNotWholeSayWhy) {
   const std::string text = write_text(awkward_report());
   EXPECT_THAT(text, HasSubstr("stack cut here: it is deeper than 127 frames"));
