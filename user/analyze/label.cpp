@@ -61,6 +61,18 @@ bool is_plumbing(const ReportFrame& frame) {
   return !frame.source.function.empty() && is_allocation_plumbing(frame.source.function);
 }
 
+bool is_script(const ReportFrame& frame) {
+  return frame.module == model::kPythonModule;
+}
+
+/// The file of the interpreter that runs the script frames of a stack: that of the frame which they
+/// are put before. Empty when there are none.
+std::string_view interpreter_of(const std::vector<ReportFrame>& stack) {
+  const auto script = std::find_if(stack.begin(), stack.end(), is_script);
+  const auto after = std::find_if_not(script, stack.end(), is_script);
+  return after == stack.end() ? std::string_view() : std::string_view(after->module);
+}
+
 }  // namespace
 
 bool is_allocation_plumbing(std::string_view function) {
@@ -72,7 +84,11 @@ bool is_allocation_plumbing(std::string_view function) {
 }
 
 std::size_t naming_frame(const std::vector<ReportFrame>& stack) {
-  const auto found = std::find_if_not(stack.begin(), stack.end(), is_plumbing);
+  // What the interpreter does for a script is named by the script.
+  const std::string_view interpreter = interpreter_of(stack);
+  const auto found = std::find_if_not(stack.begin(), stack.end(), [&](const ReportFrame& frame) {
+    return is_plumbing(frame) || (!interpreter.empty() && frame.module == interpreter);
+  });
   return found == stack.end() ? 0 : static_cast<std::size_t>(found - stack.begin());
 }
 

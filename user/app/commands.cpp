@@ -24,7 +24,8 @@ Result<void> record_names(const model::Trace& trace, symbolize::Symbolizer& symb
   std::set<std::pair<model::ModuleId, std::uint64_t>> named;
   for (const auto& [id, stack] : trace.stacks()) {
     for (const model::RawFrame& frame : stack.frames) {
-      if (frame.module.value == 0 || !named.emplace(frame.module, frame.offset).second) continue;
+      if (frame.module.value == 0 || trace.names(frame.module, frame.offset) != nullptr) continue;
+      if (!named.emplace(frame.module, frame.offset).second) continue;
       auto written = sink.accept(model::FrameNames{
           frame.module, frame.offset, symbolizer.look_up(frame.module, frame.offset - 1)});
       if (!written) return written;

@@ -125,6 +125,10 @@ Result<void> LiveTrace::open() {
                                   .subject = model::FileSubject::unwind,
                                   .count = loss.count,
                                   .why = loss.why});
+           },
+       .on_python =
+           [this](std::uint32_t image, const tracer::PythonProcess& python) {
+             named_frames_.on_python(image, python);
            }});
   if (!tracer) return tracer.unexpected();
   tracer_ = std::move(*tracer);
@@ -143,7 +147,8 @@ Result<void> LiveTrace::open() {
                   .max_sites = config_.trace.max_sites}},
       {.resolve = [this](const auto& of, auto address) { return resolve(of, address); },
        .on_process = [this](const lt_event_process& event) { on_process(event); },
-       .mapped = [this] { return mapped_images(); }},
+       .mapped = [this] { return mapped_images(); },
+       .python = python_handlers()},
       outputs_.sink);
   if (!source) return source.unexpected();
   source_ = std::move(*source);

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "user/app/named_frames.h"
 #include "user/app/options.h"
 #include "user/app/signals.h"
 #include "user/base/result.h"
@@ -83,6 +84,7 @@ class LiveTrace {
   void pass_on(const signalfd_siginfo& signal);
   void reap_lost_targets();
   model::RawFrame resolve(const lt_event_header& of, std::uint64_t address);
+  [[nodiscard]] collect::PythonHandlers python_handlers();
   [[nodiscard]] std::vector<collect::MappedImage> mapped_images() const;
   void announce_image(std::uint32_t image, const tracer::ProcessInfo& info);
   void announce_module(const tracer::Module& module);
@@ -98,6 +100,7 @@ class LiveTrace {
   UniqueFd epoll_;
   UniqueFd interval_timer_;
   UniqueFd duration_timer_;
+  NamedFrames named_frames_{[this](const model::Record& record) { emit(record); }};
   std::map<pid_t, UniqueFd> pid_fds_;        ///< of attached targets
   std::map<pid_t, model::ImageId> running_;  ///< traced processes that have not ended
   std::set<std::uint32_t> started_images_;

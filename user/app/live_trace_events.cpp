@@ -35,14 +35,24 @@ void LiveTrace::announce_module(const tracer::Module& module) {
 }
 
 model::RawFrame LiveTrace::resolve(const lt_event_header& of, std::uint64_t address) {
-  model::RawFrame frame{.address = address, .module = {}, .offset = 0};
   // A return address may be the first byte after its function, and of the mapping: look up the
   // call before it.
   auto location = tracer_->locate(of.image, static_cast<pid_t>(of.tgid), address - 1);
-  if (!location) return frame;
-  frame.module = {location->module->id};
-  frame.offset = location->address + 1;
-  return frame;
+  if (!location) {
+    return named_frames_.generated_frame(of.image, static_cast<pid_t>(of.tgid), address);
+  }
+  return {.address = address, .module = {location->module->id}, .offset = location->address + 1};
+}
+
+collect::PythonHandlers LiveTrace::python_handlers() {
+  return {
+      .on_code = [this](const auto& event) { named_frames_.on_python_code(event); },
+      .evaluates = [this](auto image,
+                          auto address) { return named_frames_.evaluates_python(image, address); },
+      .frame =
+          [this](auto image, auto code, auto instruction) {
+            return named_frames_.python_frame(image, code, instruction);
+          }};
 }
 
 std::vector<collect::MappedImage> LiveTrace::mapped_images() const {
@@ -73,6 +83,7 @@ void LiveTrace::on_process(const lt_event_process& event) {
                                .wait_status = 0,
                                .at_ns = at_ns});
         source_->image_ended({event.other}, false);
+        named_frames_.forget(event.other);
       }
       tracer_->on_exec(event);
       break;
@@ -102,6 +113,7 @@ void LiveTrace::process_ended(pid_t pid, model::ImageId image, std::uint32_t wai
                          .wait_status = wait_status,
                          .at_ns = at_ns});
   source_->image_ended(image, true);
+  named_frames_.forget(image.value);
   tracer_->on_exit(pid);
   running_.erase(pid);
 }

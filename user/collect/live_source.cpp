@@ -12,6 +12,7 @@
 
 #include "user/base/file.h"
 #include "user/collect/map_reader.h"
+#include "user/collect/script_frames.h"
 
 namespace leaktrace::collect {
 namespace {
@@ -92,6 +93,8 @@ int LiveSource::on_event(void* self, void* data, std::size_t size) {
 void LiveSource::handle(const lt_event_header& header, std::size_t size) {
   if (header.type == LT_EVENT_STACK) {
     handle_stack(reinterpret_cast<const lt_event_stack&>(header));
+  } else if (header.type == LT_EVENT_PYTHON_CODE && size >= sizeof(lt_event_python_code)) {
+    handlers_.python.on_code(reinterpret_cast<const lt_event_python_code&>(header));
   } else if (is_process_event(header.type) && size >= sizeof(lt_event_process)) {
     handlers_.on_process(reinterpret_cast<const lt_event_process&>(header));
   } else if (size >= sizeof(lt_event_range)) {
@@ -103,12 +106,26 @@ void LiveSource::handle_stack(const lt_event_stack& event) {
   model::Stack stack{.id = {event.stack_id},
                      .image = {event.header.image},
                      .end = static_cast<model::StackEnd>(event.reason),
-                     .frames = {}};
-  stack.frames.reserve(event.frames);
-  for (std::uint32_t i = 0; i < event.frames; ++i) {
-    stack.frames.push_back(handlers_.resolve(event.header, event.word[i]));
-  }
+                     .frames = frames_of(event)};
   emit(stack);
+}
+
+std::vector<model::RawFrame> LiveSource::frames_of(const lt_event_stack& event) {
+  const std::uint32_t image = event.header.image;
+  const bool has_script = event.python_frames > 0;
+  std::vector<NativeFrame> native;
+  native.reserve(event.frames);
+  for (std::uint32_t i = 0; i < event.frames; ++i) {
+    native.push_back({handlers_.resolve(event.header, event.word[i]),
+                      has_script && handlers_.python.evaluates(image, event.word[i])});
+  }
+  std::vector<ScriptFrame> script;
+  for (std::uint32_t i = 0; i < event.python_frames; ++i) {
+    const __u64* words = &event.word[event.frames + i * LT_PYTHON_FRAME_WORDS];
+    script.push_back({handlers_.python.frame(image, words[0] & ~LT_PYTHON_ENTERED, words[1]),
+                      (words[0] & LT_PYTHON_ENTERED) != 0});
+  }
+  return join_frames(native, script, event.reason == LT_STACK_COMPLETE);
 }
 
 void LiveSource::emit(const model::Record& record) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "leaktrace/abi.h"
+#include "leaktrace/python_abi.h"
 #include "user/base/result.h"
 #include "user/collect/range_table.h"
 #include "user/collect/record_sink.h"
@@ -33,6 +34,17 @@ struct MappedImage {
   std::vector<AddressRange> ranges;
 };
 
+/// What the collector asks of, and tells, whoever knows the interpreters that run in processes.
+struct PythonHandlers {
+  /// What names a code object; before the stacks with it.
+  std::function<void(const lt_event_python_code&)> on_code;
+  /// Is the native frame at `address` the interpreter's, running script code?
+  std::function<bool(std::uint32_t image, std::uint64_t address)> evaluates;
+  /// A Python frame's place in the stream; its names have been put there first.
+  std::function<model::RawFrame(std::uint32_t image, std::uint64_t code, std::uint64_t instruction)>
+      frame;
+};
+
 /// What the collector asks of, and tells, whoever knows the processes.
 struct LiveHandlers {
   /// A frame's module and place in it; the module, when new, has been put into the stream first.
@@ -42,6 +54,7 @@ struct LiveHandlers {
   /// The mappings of all traced processes that have not ended. Asked for after events were lost,
   /// to close what is not mapped any more.
   std::function<std::vector<MappedImage>()> mapped;
+  PythonHandlers python;
 };
 
 struct LiveOptions {
@@ -92,6 +105,7 @@ class LiveSource {
   static int on_event(void* self, void* data, std::size_t size);
   void handle(const lt_event_header& header, std::size_t size);
   void handle_stack(const lt_event_stack& event);
+  [[nodiscard]] std::vector<model::RawFrame> frames_of(const lt_event_stack& event);
   void emit(const model::Record& record);
   [[nodiscard]] Result<std::vector<model::SiteCounters>> read_sites();
   [[nodiscard]] Result<model::Losses> read_losses();

@@ -63,6 +63,9 @@ struct Module {
   bool operator==(const Module&) const = default;
 };
 
+/// The path of the module that frames of Python code are in: they are in no file that is mapped.
+inline constexpr std::string_view kPythonModule = "[python]";
+
 /// A frame as it was found on the stack.
 struct RawFrame {
   std::uint64_t address = 0;  ///< return address in the process

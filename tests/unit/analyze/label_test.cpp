@@ -53,6 +53,16 @@ TEST(Label, NamesOfOwnNamespacesAreNotTakenForRust) {
   EXPECT_FALSE(is_allocation_plumbing("malloc_report"));
 }
 
+TEST(Label, WhatAnInterpreterDoesIsNamedByTheScript) {
+  auto stack = stack_of({"PyByteArray_Resize", "leaks", "<module>", "_PyEval_EvalFrameDefault"});
+  stack[1].module = stack[2].module = model::kPythonModule;
+  EXPECT_EQ(site_label(stack), "leaks");
+  // A library that the script calls leaks for itself.
+  stack.insert(stack.begin() + 1, stack_of({"parse_image"}).front());
+  stack[1].module = "/usr/lib/python3/_imaging.so";
+  EXPECT_EQ(site_label(stack), "parse_image");
+}
+
 TEST(Label, FallsBackToWhatIsKnown) {
   EXPECT_EQ(site_label({}), "(no stack)");
   EXPECT_EQ(site_label(stack_of({""})), "server+0x1234");
