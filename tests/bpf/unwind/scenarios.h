@@ -19,6 +19,7 @@ enum class Scenario : uint64_t {
   signal,
   fault,
   fault_on_other_stack,
+  fault_in_register_frame,
   thread,
   coroutine,
   once,

@@ -200,6 +200,31 @@ __attribute__((noinline)) void leaf_that_faults(volatile char* memory) {
   *memory = 1;
 }
 
+#ifdef __x86_64__
+/// void fault_in_register_frame(volatile char* memory): as cryptographic code in assembly does, it
+/// keeps its CFA in a register that calls may clobber, r11, while its stack is realigned; and rbx,
+/// which the frame around it counts from, is saved at an odd place.
+asm(R"(
+    .pushsection .text
+    .p2align 4
+    .type fault_in_register_frame, @function
+fault_in_register_frame:
+    .cfi_startproc
+    lea     8(%rsp), %r11
+    .cfi_def_cfa %r11, 0
+    sub     $200, %rsp
+    and     $-64, %rsp
+    movb    $1, (%rdi)
+    lea     -8(%r11), %rsp
+    .cfi_def_cfa %rsp, 8
+    ret
+    .cfi_endproc
+    .size fault_in_register_frame, . - fault_in_register_frame
+    .popsection
+)");
+extern "C" void fault_in_register_frame(volatile char* memory);
+#endif
+
 __attribute__((noinline)) void frame_that_faults(int depth) {
   char bytes[200];
   asm volatile("" : : "r"(bytes) : "memory");
@@ -211,13 +236,15 @@ __attribute__((noinline)) void frame_that_faults(int depth) {
   sink = sink + bytes[1];
 }
 
-void fault_on(int flags) {
+/// `faults` writes to memory that it may not.
+template <typename Function>
+void fault_on(int flags, Function faults) {
   struct sigaction action {};
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | flags;
   sigaction(SIGSEGV, &action, nullptr);
   mprotect(guarded, memory_page, PROT_NONE);
-  frame_that_faults(3);
+  faults();
   signal(SIGSEGV, SIG_DFL);
 }
 
@@ -285,8 +312,12 @@ __attribute__((noinline)) void round() {
   run(Scenario::moving_stack, [] { moving_stack(40); });
   run(Scenario::realigned, [] { realigned(100, 5); });
   run(Scenario::signal, raise_signal);
-  run(Scenario::fault, [] { fault_on(0); });
-  run(Scenario::fault_on_other_stack, [] { fault_on(SA_ONSTACK); });
+  run(Scenario::fault, [] { fault_on(0, [] { frame_that_faults(3); }); });
+  run(Scenario::fault_on_other_stack, [] { fault_on(SA_ONSTACK, [] { frame_that_faults(3); }); });
+#ifdef __x86_64__
+  run(Scenario::fault_in_register_frame,
+      [] { fault_on(SA_ONSTACK, [] { fault_in_register_frame(guarded); }); });
+#endif
   run(Scenario::thread, [] { std::thread([] { frame_of<64>(5); }).join(); });
   run(Scenario::coroutine, on_coroutine);
   run(Scenario::once, once);
