@@ -13,8 +13,11 @@
 namespace leaktrace::unwind {
 namespace {
 
+/// The largest library known has 20 MB; libelf would take memory for what a header claims.
+constexpr uint64_t most_section_bytes = uint64_t{512} << 20;
+
 struct Section {
-  Elf_Data* data = nullptr;
+  Elf_Data* data = nullptr;  ///< null: it lies outside of the file, or is too large
   uint64_t address = 0;
 };
 
@@ -26,8 +29,10 @@ std::optional<Section> find_section(Elf* elf, std::string_view wanted) {
     if (gelf_getshdr(scn, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
     const char* name = elf_strptr(elf, names, header.sh_name);
     if (name == nullptr || wanted != name) continue;
+    if (header.sh_size == 0) return std::nullopt;
+    if (header.sh_size > most_section_bytes) return Section{nullptr, header.sh_addr};
     Elf_Data* data = elf_rawdata(scn, nullptr);
-    if (data == nullptr || data->d_buf == nullptr) return std::nullopt;
+    if (data != nullptr && data->d_buf == nullptr) data = nullptr;
     return Section{data, header.sh_addr};
   }
   return std::nullopt;
@@ -128,7 +133,7 @@ std::optional<CodeRange> read_range(const Section& section, const uint8_t* at, u
   Cursor cursor(section, at);
   const auto start = cursor.pointer(encoding);
   const auto length = start ? cursor.number(encoding) : std::nullopt;
-  if (!length || *length == 0 || *start + *length < *start) return std::nullopt;
+  if (!length || *start + *length < *start) return std::nullopt;
   return CodeRange{*start, *start + *length};
 }
 
@@ -159,27 +164,36 @@ class Encodings {
 
 }  // namespace
 
-std::vector<CodeRange> list_described_code(Elf* elf, FrameSection which) {
+DescribedCode list_described_code(Elf* elf, FrameSection which) {
+  DescribedCode code;
   const bool eh = which == FrameSection::eh_frame;
   const auto section = find_section(elf, eh ? ".eh_frame" : ".debug_frame");
   const auto* ident = reinterpret_cast<const unsigned char*>(elf_getident(elf, nullptr));
-  if (!section || ident == nullptr) return {};
-
-  std::vector<CodeRange> ranges;
+  if (!section || ident == nullptr) return code;
+  if (section->data == nullptr) {
+    code.malformed = 1;
+    return code;
+  }
   Encodings encodings(*section, ident, eh);
   Dwarf_CFI_Entry entry;
   Dwarf_Off next = 0;
   for (Dwarf_Off offset = 0;; offset = next) {
     const int status = dwarf_next_cfi(ident, section->data, eh, offset, &next, &entry);
-    if (status > 0 || next == static_cast<Dwarf_Off>(-1) || next <= offset) break;
-    if (status < 0 || dwarf_cfi_cie_p(&entry)) continue;
+    if (status > 0) break;
+    const bool readable = status == 0;
+    if (!readable) ++code.malformed;
+    if (next == static_cast<Dwarf_Off>(-1) || next <= offset) break;
+    if (!readable || dwarf_cfi_cie_p(&entry)) continue;
     const auto encoding = encodings.of(entry.fde.CIE_pointer);
-    if (!encoding) continue;
-    const auto range = read_range(*section, entry.fde.start, *encoding);
-    // Linkers leave entries of discarded code behind, at address 0.
-    if (range && range->start != 0) ranges.push_back(*range);
+    const auto range = encoding ? read_range(*section, entry.fde.start, *encoding) : std::nullopt;
+    if (!range) {
+      ++code.malformed;
+    } else if (range->start != 0 && range->start != range->end) {
+      // Linkers leave entries of discarded code behind, at address 0 or without a length.
+      code.ranges.push_back(*range);
+    }
   }
-  return ranges;
+  return code;
 }
 
 }  // namespace leaktrace::unwind

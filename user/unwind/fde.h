@@ -17,9 +17,15 @@ struct CodeRange {
 /// Which of the two forms of call frame information a section holds.
 enum class FrameSection { eh_frame, debug_frame };
 
-/// The code that the file's section describes, in the order of the section; empty when there is no
-/// such section. Entries whose pointers use an encoding that no compiler emits are left out.
-/// libdw answers for one address but does not list the entries, hence this.
-[[nodiscard]] std::vector<CodeRange> list_described_code(Elf* elf, FrameSection which);
+/// What a section describes.
+struct DescribedCode {
+  std::vector<CodeRange> ranges;  ///< in the order of the section
+  uint64_t malformed = 0;         ///< entries that cannot be read, and pointers in an encoding that
+                                  ///< no compiler emits; the section itself counts as one
+};
+
+/// The code that the file's section describes; empty when there is no such section. libdw answers
+/// for one address but does not list the entries, hence this.
+[[nodiscard]] DescribedCode list_described_code(Elf* elf, FrameSection which);
 
 }  // namespace leaktrace::unwind

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 
@@ -28,6 +29,12 @@ constexpr uint64_t entry_size = 64;
 /// libdw runs an entry's program from its start for each row. No compiler's output comes near
 /// this; a file made to waste time does.
 constexpr uint64_t most_rows_in_range = 16384;
+
+/// Bounds of a whole file, for what is made to take time or memory: libLLVM has a million rows,
+/// which take less than a second. What is beyond is left out and counted.
+constexpr uint64_t most_rows = 16U << 20;
+constexpr std::chrono::seconds most_time{20};
+using Clock = std::chrono::steady_clock;
 
 /// 4 GiB of code: x86-64 and arm64 cannot branch further within one file.
 constexpr uint64_t most_pages = 65536;
@@ -95,11 +102,15 @@ class TableReader {
   Result<Table> read() {
     if (auto checked = check_header(); !checked) return checked.unexpected();
     read_segments();
-    std::unique_ptr<Dwarf_CFI, CfiEnd> eh_frame(dwarf_getcfi_elf(elf_));
-    if (eh_frame) describe(FrameSection::eh_frame, eh_frame.get());
-    std::unique_ptr<Dwarf, DwarfEnd> dwarf(dwarf_begin_elf(elf_, DWARF_C_READ, nullptr));
-    Dwarf_CFI* debug_frame = dwarf ? dwarf_getcfi(dwarf.get()) : nullptr;
-    if (debug_frame != nullptr) describe(FrameSection::debug_frame, debug_frame);
+    const DescribedCode eh_code = list_described_code(elf_, FrameSection::eh_frame);
+    std::unique_ptr<Dwarf_CFI, CfiEnd> eh_frame(eh_code.ranges.empty() ? nullptr
+                                                                       : dwarf_getcfi_elf(elf_));
+    describe(eh_code, eh_frame.get());
+    // dwarf_begin_elf() reads all debug sections: only for what may be in them.
+    const DescribedCode debug_code = list_described_code(elf_, FrameSection::debug_frame);
+    std::unique_ptr<Dwarf, DwarfEnd> dwarf(
+        debug_code.ranges.empty() ? nullptr : dwarf_begin_elf(elf_, DWARF_C_READ, nullptr));
+    describe(debug_code, dwarf ? dwarf_getcfi(dwarf.get()) : nullptr);
     add_entry_point();
     sort_described();
     write_rows();
@@ -136,8 +147,13 @@ class TableReader {
     }
   }
 
-  void describe(FrameSection section, Dwarf_CFI* cfi) {
-    for (const CodeRange& range : list_described_code(elf_, section)) {
+  void describe(const DescribedCode& code, Dwarf_CFI* cfi) {
+    table_.skipped_ranges += code.malformed;
+    if (cfi == nullptr) {  // libdw cannot make sense of the section
+      table_.skipped_ranges += code.ranges.size();
+      return;
+    }
+    for (const CodeRange& range : code.ranges) {
       if (is_executable(range.start)) described_.push_back({range, cfi});
     }
   }
@@ -187,10 +203,15 @@ class TableReader {
     writer_.close();
   }
 
+  [[nodiscard]] bool is_over_budget() const {
+    return writer_.rows().size() >= most_rows || Clock::now() > deadline_;
+  }
+
   void write_range(const CodeRange& range, Dwarf_CFI* cfi) {
     ++table_.described_ranges;
     uint64_t pc = range.start;
     for (uint64_t n = 0; pc < range.end && n < most_rows_in_range; ++n) {
+      if (n % 64 == 0 && is_over_budget()) break;
       Dwarf_Frame* raw = nullptr;
       if (dwarf_cfi_addrframe(cfi, pc, &raw) != 0) break;
       const std::unique_ptr<Dwarf_Frame, Free> frame(raw);
@@ -231,6 +252,7 @@ class TableReader {
   Elf* elf_;
   Machine machine_{};
   uint64_t entry_ = 0;
+  Clock::time_point deadline_ = Clock::now() + most_time;
   std::vector<Described> described_;
   RulePacker packer_;
   RowWriter writer_;
