@@ -115,19 +115,25 @@ bool CopyUnwinder::set_registers(Dwfl_Thread* thread, void* self) {
   return dwfl_thread_state_registers(thread, 0, ORACLE_REGISTERS, words);
 }
 
+/// libdwfl says "activation" of two frames at a signal: of the trampoline that the handler returns
+/// to, which is a return address, and of the interrupted code after it, which is none.
 int CopyUnwinder::note_frame(Dwfl_Frame* frame, void* self) {
-  auto& frames = static_cast<CopyUnwinder*>(self)->result_.frames;
+  auto& unwinder = *static_cast<CopyUnwinder*>(self);
   Dwarf_Addr pc = 0;
-  bool interrupted = false;
-  if (!dwfl_frame_pc(frame, &pc, &interrupted)) return DWARF_CB_ABORT;
-  static_cast<CopyUnwinder*>(self)->result_.missing.reset();
-  frames.push_back(pc + (interrupted && !frames.empty() ? 1 : 0));
-  return frames.size() < most_frames ? DWARF_CB_OK : DWARF_CB_ABORT;
+  bool activation = false;
+  if (!dwfl_frame_pc(frame, &pc, &activation)) return DWARF_CB_ABORT;
+  const bool first = unwinder.result_.frames.empty();
+  const bool interrupted = activation && unwinder.at_trampoline_;
+  unwinder.at_trampoline_ = activation && !interrupted && !first;
+  unwinder.result_.missing.reset();
+  unwinder.result_.frames.push_back(pc + (interrupted ? 1 : 0));
+  return unwinder.result_.frames.size() < most_frames ? DWARF_CB_OK : DWARF_CB_ABORT;
 }
 
 ReferenceStack CopyUnwinder::unwind(const oracle_stack& moment) {
   moment_ = &moment;
   result_ = {};
+  at_trampoline_ = false;
   dwfl_errno();
   if (dwfl_getthread_frames(dwfl_, 1, note_frame, this) != 0) {
     const char* why = dwfl_errmsg(0);

@@ -62,6 +62,7 @@ class CopyUnwinder {
   Dwfl* dwfl_ = nullptr;
   const oracle_stack* moment_ = nullptr;
   ReferenceStack result_;
+  bool at_trampoline_ = false;  ///< the frame noted last is that of a signal handler's return
 };
 
 }  // namespace leaktrace::tests

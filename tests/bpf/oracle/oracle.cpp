@@ -107,6 +107,7 @@ class Session {
     if (!problem_.empty()) return fail(problem_);
     result_.calls = skeleton_->bss->calls;
     result_.ring_full = skeleton_->bss->ring_full;
+    result_.foreign_probes = skeleton_->bss->foreign_probes;
     result_.seconds = std::chrono::duration<double>(Clock::now() - began).count();
     return std::move(result_);
   }
@@ -182,9 +183,9 @@ class Session {
       problem_ = "a stack of a process whose mappings are not known";
       return;
     }
-    if (observe_) observe_(moment, *unwinder);
     const ReferenceStack reference = unwinder->unwind(moment);
     const Verdict verdict = compare(moment, reference);
+    if (observe_) observe_(moment, verdict, *unwinder);
     std::string where;
     if (verdict.outcome != Outcome::equal) where = place(*unwinder, moment, reference, verdict);
     result_.tally.add(verdict, where);

@@ -41,6 +41,7 @@ struct {
 __u32 one_in = 1; /* how many calls there are to one that is taken */
 __u64 calls = 0;
 __u64 ring_full = 0;
+__u64 foreign_probes = 0; /* moments that were not taken: see has_return_probes */
 
 static __always_inline struct thread* this_thread(void) {
   __u64 id = bpf_get_current_pid_tgid();
@@ -58,6 +59,15 @@ __noinline __u32 walk_stack(struct thread* thread) {
   __u32 tgid = bpf_get_current_pid_tgid() >> 32;
   return unwind_user_stack(tgid, &thread->registers, thread->frames, &thread->scratch,
                            &thread->reason);
+}
+
+/*
+ * Somebody's return probes (another tracer on this machine) have replaced return addresses in this
+ * stack. leaktrace repairs them, but a copy would hold the wrong ones.
+ */
+static __always_inline int has_return_probes(void) {
+  struct task_struct___lt* task = (void*)bpf_get_current_task_btf();
+  return BPF_CORE_READ(task, utask, return_instances) != NULL;
 }
 
 /* How many pages there are to the last one that can be read, at most those of the largest copy. */
@@ -124,6 +134,10 @@ int take_moment(struct pt_regs* ctx) {
   keep_own_stack(ctx);
   __sync_fetch_and_add(&calls, 1);
   if (one_in > 1 && bpf_get_prandom_u32() % one_in) return 0;
+  if (has_return_probes()) {
+    __sync_fetch_and_add(&foreign_probes, 1);
+    return 0;
+  }
   struct thread* thread = this_thread();
   if (!thread) return 0;
   if (bpf_probe_read_user(&thread->registers.pc, 8, (void*)PT_REGS_SP(ctx))) return 0;

@@ -99,10 +99,11 @@ TEST(OracleOnCode, FollowsRegistersThroughLazyBinding) {
       {"malloc", "calloc", "realloc"},
       1};
   uint64_t lazily = 0;
-  const auto result = run_oracle(workload, {1000, std::chrono::seconds(20)},
-                                 [&](const oracle_stack& moment, const CopyUnwinder& unwinder) {
-                                   lazily += passes_lazy_binding(moment, unwinder) ? 1 : 0;
-                                 });
+  const auto result =
+      run_oracle(workload, {1000, std::chrono::seconds(20)},
+                 [&](const oracle_stack& moment, const Verdict&, const CopyUnwinder& unwinder) {
+                   lazily += passes_lazy_binding(moment, unwinder) ? 1 : 0;
+                 });
   ASSERT_TRUE(result) << result.error().message();
   fmt::print("{}", result->tally.report("lazy binding"));
   EXPECT_EQ(result->tally.disagreements(), 0U);

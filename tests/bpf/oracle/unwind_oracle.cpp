@@ -19,6 +19,7 @@ struct Options {
   Limits limits;
   int seconds = 120;
   uint32_t one_in = 0;
+  int show = 0;
   bool list = false;
   std::string library;
   std::vector<std::string> functions = {"malloc", "calloc", "realloc"};
@@ -35,7 +36,16 @@ Workload workload_of(const Options& options) {
 /// The tally of one workload, printed; an error is printed too.
 bool run_one(Workload workload, const Options& options, Tally& all) {
   if (options.one_in != 0) workload.one_in = options.one_in;
-  const auto result = run_oracle(workload, options.limits);
+  int left = options.show;
+  const auto show = [&](const oracle_stack& moment, const Verdict& verdict,
+                        const CopyUnwinder& unwinder) {
+    if (verdict.outcome < Outcome::both_stop || left-- <= 0) return;
+    fmt::print("{} frames are equal of:\n", verdict.frames);
+    for (uint32_t i = 0; i < moment.count; ++i) {
+      fmt::print("  {:>3} {:#018x} {}\n", i, moment.frames[i], unwinder.describe(moment.frames[i]));
+    }
+  };
+  const auto result = run_oracle(workload, options.limits, show);
   if (!result) {
     fmt::print("{}: {}\n", workload.name, result.error().message());
     return false;
@@ -43,6 +53,10 @@ bool run_one(Workload workload, const Options& options, Tally& all) {
   fmt::print("{}  {:>10}  of {} calls in {:.1f} s were compared; {} found the ring full\n",
              result->tally.report(workload.name), result->tally.stacks(), result->calls,
              result->seconds, result->ring_full);
+  if (result->foreign_probes > 0) {
+    fmt::print("  {:>10}  not compared: return probes of another tracer are in them\n",
+               result->foreign_probes);
+  }
   fflush(stdout);
   all.add(result->tally);
   return true;
@@ -79,6 +93,7 @@ int main(int argc, char** argv) {
   app.add_option("--one-in", options.one_in, "take one of so many calls (the workload's own)");
   app.add_option("--library", options.library, "of a command: the file of the functions (libc)");
   app.add_option("--function", options.functions, "of a command: what is probed (malloc and kin)");
+  app.add_option("--show", options.show, "print so many stacks whose end is not certain");
   app.add_flag("--list", options.list, "print the names of the workloads");
   app.add_option("workload", options.workloads, "all unless named");
   try {
