@@ -24,11 +24,21 @@ std::string hex(const void* bytes, ssize_t size) {
 
 }  // namespace
 
-std::unique_ptr<DwarfFile> DwarfFile::open(const ElfFile& file, const std::string& root) {
-  std::unique_ptr<DwarfFile> result(new DwarfFile(file));
+std::unique_ptr<DwarfFile> DwarfFile::open(const ElfFile& file, const DebugFileQuery& query,
+                                           FileLosses& losses) {
+  const bool claims = file.section(".debug_info") || file.section(".zdebug_info");
+  if (file.unpacked_size() > kMostUnpacked) {
+    losses.add(query.path, fmt::format("its compressed sections would take {} MiB",
+                                       file.unpacked_size() >> 20));
+    return nullptr;
+  }
+  std::unique_ptr<DwarfFile> result(new DwarfFile(file, query, losses));
   result->dwarf_.reset(::dwarf_begin_elf(file.elf(), DWARF_C_READ, nullptr));
-  if (!result->dwarf_) return nullptr;
-  result->set_alternate(root);
+  if (!result->dwarf_) {
+    if (claims) losses.add(query.path, fmt::format("cannot read its DWARF: {}", dwarf_errmsg(-1)));
+    return nullptr;
+  }
+  result->set_alternate(query.root);
   result->read_units();
   return result->units_.empty() ? nullptr : std::move(result);
 }
@@ -40,7 +50,11 @@ void DwarfFile::set_alternate(const std::string& root) {
   if (size == 0) return;
   if (size > 0)
     alternate_file_ = find_alternate_file({name, hex(id, size)}, file_.location(), root);
-  if (!alternate_file_) alternate_file_ = empty_debug_file();
+  if (!alternate_file_) {
+    losses_.add(path_,
+                fmt::format("names in {}, which was not found", size > 0 ? name : "a dwz file"), 1);
+    alternate_file_ = empty_debug_file();
+  }
   if (!alternate_file_) return;
   alternate_.reset(::dwarf_begin_elf(alternate_file_->elf(), DWARF_C_READ, nullptr));
   if (alternate_) ::dwarf_setalt(dwarf_.get(), alternate_.get());
@@ -51,7 +65,9 @@ void DwarfFile::read_units() {
   Dwarf_Half version = 0;
   std::uint8_t type = 0;
   Dwarf_Die die;
-  while (::dwarf_get_units(dwarf_.get(), unit, &unit, &version, &type, &die, nullptr) == 0) {
+  int status = 0;
+  while ((status = ::dwarf_get_units(dwarf_.get(), unit, &unit, &version, &type, &die, nullptr)) ==
+         0) {
     if (::dwarf_tag(&die) != DW_TAG_compile_unit && ::dwarf_tag(&die) != DW_TAG_skeleton_unit) {
       continue;
     }
@@ -59,8 +75,9 @@ void DwarfFile::read_units() {
     const auto ranges = code_ranges(die, file_);
     for (const AddressRange& range : ranges) map_.add(range, number);
     if (ranges.empty()) without_ranges_.push_back(number);
-    units_.emplace_back(die, file_, scopes_);
+    units_.emplace_back(die, UnitContext{file_, scopes_, split_, path_, losses_});
   }
+  if (status < 0) losses_.add(path_, "units behind one that is damaged", 1);
   map_.seal();
 }
 

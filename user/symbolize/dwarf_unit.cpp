@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "user/symbolize/split_dwarf.h"
+#include "user/symbolize/file_losses.h"
 
 namespace leaktrace::symbolize {
 namespace {
@@ -78,26 +78,36 @@ void DwarfUnit::index(Depth depth) {
   ranges_.clear();
   names_.clear();
   map_ = {};
-  if (auto split = split_unit(lines_, file_)) tree_ = *split;
+  if (!std::exchange(split_looked_for_, true)) {
+    if (auto split = context_.split.find(lines_)) tree_ = *split;
+  }
   std::uint64_t budget = size_of(tree_);
+  bool whole = true;
   std::vector<Pending> pending = {{tree_, kNoFunction, 0}};
   while (!pending.empty()) {
     Pending next = pending.back();
     pending.pop_back();
-    walk_children(next, pending, budget);
+    whole = walk_children(next, pending, budget) && whole;
   }
+  if (!whole) damaged("units whose functions cannot be read");
   map_.seal();
 }
 
-void DwarfUnit::walk_children(Pending parent, std::vector<Pending>& pending,
+// False when the tree ends in damage.
+bool DwarfUnit::walk_children(Pending parent, std::vector<Pending>& pending,
                               std::uint64_t& budget) {
   Dwarf_Die die;
-  if (::dwarf_child(&parent.die, &die) != 0) return;
-  do {
-    if (budget == 0) return;
+  int status = ::dwarf_child(&parent.die, &die);
+  for (; status == 0; status = ::dwarf_siblingof(&die, &die)) {
+    if (budget == 0) return false;
     --budget;
     visit(die, parent, pending);
-  } while (::dwarf_siblingof(&die, &die) == 0);
+  }
+  return status > 0;
+}
+
+void DwarfUnit::damaged(const char* why) {
+  context_.losses.add(context_.path, why, 1);
 }
 
 void DwarfUnit::visit(Dwarf_Die& die, const Pending& parent, std::vector<Pending>& pending) {
@@ -113,7 +123,7 @@ void DwarfUnit::visit(Dwarf_Die& die, const Pending& parent, std::vector<Pending
 }
 
 DwarfUnit::Pending DwarfUnit::add_function(Dwarf_Die& die, const Pending& parent, bool inlined) {
-  const auto ranges = code_ranges(die, file_);
+  const auto ranges = code_ranges(die, context_.file);
   if (ranges.empty()) return {die, parent.function, parent.depth};
   const auto number = static_cast<std::uint32_t>(functions_.size());
   const std::uint32_t depth = parent.depth + 1;
@@ -127,16 +137,26 @@ DwarfUnit::Pending DwarfUnit::add_function(Dwarf_Die& die, const Pending& parent
 std::uint64_t DwarfUnit::entry_of(Dwarf_Die& function) {
   Dwarf_Addr entry = 0;
   if (::dwarf_entrypc(&function, &entry) == 0) return entry;
-  return code_ranges(function, file_).front().begin;  // without any it would not have been indexed
+  return code_ranges(function, context_.file)
+      .front()
+      .begin;  // without any it would not have been indexed
 }
 
 const FunctionName& DwarfUnit::name(std::uint32_t function) {
   auto [entry, added] = names_.try_emplace(function);
-  if (added) entry->second = function_name(functions_[function].die, scopes_);
+  if (added) entry->second = function_name(functions_[function].die, context_.scopes);
   return entry->second;
 }
 
 void DwarfUnit::set_line(model::SourceFrame& frame, std::uint64_t address) {
+  if (!std::exchange(lines_read_, true)) {
+    Dwarf_Lines* table = nullptr;
+    std::size_t count = 0;
+    const bool claims = ::dwarf_hasattr(&lines_, DW_AT_stmt_list) != 0;
+    if (claims && ::dwarf_getsrclines(&lines_, &table, &count) != 0) {
+      damaged("units whose lines cannot be read");
+    }
+  }
   Dwarf_Line* record = ::dwarf_getsrc_die(&lines_, address);
   if (record == nullptr) return;
   const char* file = ::dwarf_linesrc(record, nullptr, nullptr);
@@ -150,7 +170,13 @@ void DwarfUnit::set_call(model::SourceFrame& frame, Dwarf_Die& call) {
   auto file = number(call, DW_AT_call_file);
   Dwarf_Files* files = nullptr;
   std::size_t count = 0;
-  if (!file || ::dwarf_getsrcfiles(&tree_, &files, &count) != 0 || *file >= count) return;
+  if (!file) return;
+  // A split unit without a table of its own uses its skeleton's.
+  if (::dwarf_getsrcfiles(&tree_, &files, &count) != 0 &&
+      ::dwarf_getsrcfiles(&lines_, &files, &count) != 0) {
+    return;
+  }
+  if (*file >= count) return;
   const char* path = ::dwarf_filesrc(files, *file, nullptr, nullptr);
   if (path == nullptr) return;
   frame.file = full_path(lines_, path);

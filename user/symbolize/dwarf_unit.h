@@ -13,6 +13,7 @@
 #include "user/symbolize/elf_file.h"
 #include "user/symbolize/scopes.h"
 #include "user/symbolize/segment_map.h"
+#include "user/symbolize/split_dwarf.h"
 
 namespace leaktrace::symbolize {
 
@@ -26,16 +27,23 @@ struct DwarfFrames {
   std::optional<std::uint64_t> plain_name_at;
 };
 
+/// What the units of a file share.
+struct UnitContext {
+  const ElfFile& file;  ///< holds their code
+  Scopes& scopes;
+  SplitUnits& split;
+  const std::string& path;  ///< of the module, for losses
+  FileLosses& losses;
+};
+
 /// One compilation unit: which function, and which functions inlined into it, hold an address.
 /// Its DIEs are walked once, at the first look-up; names are read when they are first asked for.
 ///
 /// (libdw's own dwarf_getscopes walks the tree of the unit anew for each address.)
 class DwarfUnit {
  public:
-  /// `file` holds the code of the unit and must outlive it, as must the DIE's Dwarf; `scopes` are
-  /// shared by the units of a file.
-  DwarfUnit(Dwarf_Die die, const ElfFile& file, Scopes& scopes)
-      : lines_(die), tree_(die), file_(file), scopes_(scopes) {}
+  /// What `context` refers to and the DIE's Dwarf must outlive the unit.
+  DwarfUnit(Dwarf_Die die, UnitContext context) : lines_(die), tree_(die), context_(context) {}
 
   [[nodiscard]] DwarfFrames look_up(std::uint64_t address);
 
@@ -43,6 +51,9 @@ class DwarfUnit {
   [[nodiscard]] const std::vector<AddressRange>& function_ranges();
 
  private:
+  /// Counts this unit as damaged in this way, once.
+  void damaged(const char* why);
+
   /// How much of the tree is walked. Types are most of it and seldom hold a function with code
   /// (GCC: a lambda's), so they are walked only when an address is not found without them.
   enum class Depth { none, functions, everything };
@@ -60,7 +71,8 @@ class DwarfUnit {
   static constexpr std::uint32_t kNoFunction = UINT32_MAX;
 
   void index(Depth depth);
-  void walk_children(Pending parent, std::vector<Pending>& pending, std::uint64_t& budget);
+  [[nodiscard]] bool walk_children(Pending parent, std::vector<Pending>& pending,
+                                   std::uint64_t& budget);
   void visit(Dwarf_Die& die, const Pending& parent, std::vector<Pending>& pending);
   Pending add_function(Dwarf_Die& die, const Pending& parent, bool inlined);
   [[nodiscard]] std::uint32_t find(std::uint64_t address);
@@ -71,9 +83,10 @@ class DwarfUnit {
 
   Dwarf_Die lines_;  ///< the unit's DIE in `file_`: the line table belongs to it
   Dwarf_Die tree_;   ///< the DIE with the functions: the same, or one in a .dwo file
-  const ElfFile& file_;
-  Scopes& scopes_;
+  UnitContext context_;
   Depth depth_ = Depth::none;
+  bool split_looked_for_ = false;
+  bool lines_read_ = false;
   std::vector<Function> functions_;
   std::vector<AddressRange> ranges_;
   SegmentMap map_;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -76,19 +77,71 @@ std::optional<DebugLink> ElfFile::debug_link() const {
   return DebugLink{name, crc};
 }
 
-std::optional<std::string_view> ElfFile::section(std::string_view name) const {
+Elf_Scn* ElfFile::find_section(std::string_view name) const {
   std::size_t strings = 0;
-  if (::elf_getshdrstrndx(elf(), &strings) != 0) return std::nullopt;
+  if (::elf_getshdrstrndx(elf(), &strings) != 0) return nullptr;
   for (Elf_Scn* scn = nullptr; (scn = ::elf_nextscn(elf(), scn)) != nullptr;) {
     GElf_Shdr header;
     if (::gelf_getshdr(scn, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
     const char* its_name = ::elf_strptr(elf(), strings, header.sh_name);
-    if (its_name == nullptr || its_name != name) continue;
-    const Elf_Data* data = ::elf_rawdata(scn, nullptr);
-    if (data == nullptr || data->d_buf == nullptr) return std::nullopt;
-    return std::string_view(static_cast<const char*>(data->d_buf), data->d_size);
+    if (its_name != nullptr && its_name == name) return scn;
   }
-  return std::nullopt;
+  return nullptr;
+}
+
+std::optional<std::string_view> ElfFile::section(std::string_view name) const {
+  Elf_Scn* scn = find_section(name);
+  const Elf_Data* data = scn == nullptr ? nullptr : ::elf_rawdata(scn, nullptr);
+  if (data == nullptr || data->d_buf == nullptr) return std::nullopt;
+  return std::string_view(static_cast<const char*>(data->d_buf), data->d_size);
+}
+
+std::optional<std::string_view> ElfFile::unpacked_section(std::string_view name) const {
+  Elf_Scn* scn = find_section(name);
+  GElf_Shdr header;
+  if (scn == nullptr || ::gelf_getshdr(scn, &header) == nullptr) return std::nullopt;
+  if ((header.sh_flags & SHF_COMPRESSED) != 0) {
+    if (unpacked_size() > kMostUnpacked || ::elf_compress(scn, 0, 0) < 0) return std::nullopt;
+  }
+  return section(name);
+}
+
+bool ElfFile::is_native() const {
+  const char* identity = ::elf_getident(elf(), nullptr);
+  const bool little = std::endian::native == std::endian::little;
+  return identity != nullptr && identity[EI_CLASS] == ELFCLASS64 &&
+         identity[EI_DATA] == (little ? ELFDATA2LSB : ELFDATA2MSB);
+}
+
+bool ElfFile::same_machine(const ElfFile& other) const {
+  GElf_Ehdr mine;
+  GElf_Ehdr theirs;
+  return ::gelf_getehdr(elf(), &mine) != nullptr &&
+         ::gelf_getehdr(other.elf(), &theirs) != nullptr && mine.e_machine == theirs.e_machine &&
+         mine.e_ident[EI_CLASS] == theirs.e_ident[EI_CLASS] &&
+         mine.e_ident[EI_DATA] == theirs.e_ident[EI_DATA];
+}
+
+std::uint64_t ElfFile::unpacked_size() const {
+  std::uint64_t total = 0;
+  for (Elf_Scn* scn = nullptr; (scn = ::elf_nextscn(elf(), scn)) != nullptr;) {
+    GElf_Chdr header;
+    GElf_Shdr section_header;
+    if (::gelf_getshdr(scn, &section_header) == nullptr) continue;
+    if ((section_header.sh_flags & SHF_COMPRESSED) == 0) continue;
+    if (::gelf_getchdr(scn, &header) == nullptr) continue;
+    total += std::min<std::uint64_t>(header.ch_size, UINT64_MAX - total);
+  }
+  return total;
+}
+
+bool ElfFile::sections_readable() const {
+  GElf_Ehdr header;
+  if (::gelf_getehdr(elf(), &header) == nullptr) return false;
+  std::size_t count = 0;
+  if (::elf_getshdrnum(elf(), &count) != 0) return false;
+  if (header.e_shoff == 0) return true;  // it has none, which may be
+  return count > 0 && ::elf_nextscn(elf(), nullptr) != nullptr;
 }
 
 AddressRange ElfFile::in_code(AddressRange range) const {

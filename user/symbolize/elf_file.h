@@ -17,6 +17,10 @@
 
 namespace leaktrace::symbolize {
 
+/// Files whose compressed sections say that they take more are not unpacked: a few kilobytes can
+/// stand for gigabytes.
+inline constexpr std::uint64_t kMostUnpacked = std::uint64_t{2} << 30;
+
 /// The name and checksum of .gnu_debuglink.
 struct DebugLink {
   std::string name;
@@ -45,6 +49,18 @@ class ElfFile {
   /// The section's bytes as they are in the file; nothing when there is no such section.
   [[nodiscard]] std::optional<std::string_view> section(std::string_view name) const;
 
+  /// The same unpacked, when the file has it compressed (SHF_COMPRESSED).
+  [[nodiscard]] std::optional<std::string_view> unpacked_section(std::string_view name) const;
+
+  /// Of this machine's byte order and 64 bits.
+  [[nodiscard]] bool is_native() const;
+  /// For the same kind of processor as `other`.
+  [[nodiscard]] bool same_machine(const ElfFile& other) const;
+  /// What its compressed sections say that they take unpacked, together.
+  [[nodiscard]] std::uint64_t unpacked_size() const;
+  /// There are section headers where the file says that they are.
+  [[nodiscard]] bool sections_readable() const;
+
   /// The part of the range that lies in the executable section of its first byte; empty when that
   /// is not code. Linkers leave functions that they dropped at address 0 or near the last address.
   [[nodiscard]] AddressRange in_code(AddressRange range) const;
@@ -60,6 +76,7 @@ class ElfFile {
   ElfFile() = default;
   [[nodiscard]] static Result<std::unique_ptr<ElfFile>> check(std::unique_ptr<ElfFile> file);
   void read_code_sections();
+  [[nodiscard]] Elf_Scn* find_section(std::string_view name) const;
 
   UniqueFd fd_;
   std::vector<char> bytes_;  ///< of a file in memory

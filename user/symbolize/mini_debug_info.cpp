@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "user/base/log.h"
-
 namespace leaktrace::symbolize {
 namespace {
 
@@ -42,16 +40,12 @@ Result<std::vector<char>> unpack_xz(std::string_view packed) {
   return bytes;
 }
 
-std::unique_ptr<ElfFile> mini_debug_info(const ElfFile& file) {
+Result<std::unique_ptr<ElfFile>> mini_debug_info(const ElfFile& file) {
   auto packed = file.section(".gnu_debugdata");
-  if (!packed) return nullptr;
+  if (!packed) return std::unique_ptr<ElfFile>();
   auto bytes = unpack_xz(*packed);
-  if (!bytes) {
-    log::debug(".gnu_debugdata: {}", bytes.error().what);
-    return nullptr;
-  }
-  auto elf = ElfFile::from_memory(std::move(*bytes));
-  return elf ? std::move(*elf) : nullptr;
+  if (!bytes) return bytes.unexpected();
+  return ElfFile::from_memory(std::move(*bytes));
 }
 
 }  // namespace leaktrace::symbolize

@@ -14,7 +14,7 @@ namespace leaktrace::symbolize {
 [[nodiscard]] Result<std::vector<char>> unpack_xz(std::string_view packed);
 
 /// The ELF file with the symbols that .dynsym lacks, which Fedora and others pack into
-/// .gnu_debugdata; null when `file` has none that can be read.
-[[nodiscard]] std::unique_ptr<ElfFile> mini_debug_info(const ElfFile& file);
+/// .gnu_debugdata; null when `file` has none.
+[[nodiscard]] Result<std::unique_ptr<ElfFile>> mini_debug_info(const ElfFile& file);
 
 }  // namespace leaktrace::symbolize

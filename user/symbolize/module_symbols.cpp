@@ -3,6 +3,10 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
+#include <utility>
+
+#include "user/base/file.h"
 #include "user/base/log.h"
 #include "user/symbolize/debug_files.h"
 #include "user/symbolize/mini_debug_info.h"
@@ -11,42 +15,56 @@
 namespace leaktrace::symbolize {
 namespace {
 
-std::unique_ptr<ElfFile> open_if_same_build(UniqueFd fd, const ModuleFile& module) {
+/// Beyond it no name says more to anyone. What writes reports shortens to the width that it has.
+constexpr std::size_t kLongestName = 32768;
+
+Result<std::unique_ptr<ElfFile>> open_if_same_build(UniqueFd fd, const ModuleFile& module) {
   auto file = ElfFile::open(std::move(fd));
-  if (!file) {
-    log::debug("{}: {}", module.path, file.error().what);
-    return nullptr;
+  if (file && !module.build_id.empty() && (*file)->build_id() != module.build_id) {
+    return fail("the file is of another build than the one that was traced");
   }
-  if (!module.build_id.empty() && (*file)->build_id() != module.build_id) {
-    log::debug("{}: the file is of another build than the one that was traced", module.path);
-    return nullptr;
-  }
-  return std::move(*file);
+  return file;
 }
 
 // The file that the caller holds, else the one under the module's path. Without a build id to
 // compare, the host's file of that name says nothing about that of a process with another root.
-std::unique_ptr<ElfFile> open_module(const ModuleFile& module) {
+Result<std::unique_ptr<ElfFile>> open_module(const ModuleFile& module) {
   if (module.fd) {
     UniqueFd own(::fcntl(module.fd.get(), F_DUPFD_CLOEXEC, 0));
-    return own ? open_if_same_build(std::move(own), module) : nullptr;
+    if (!own) return fail(describe_errno("cannot open the file", errno));
+    return open_if_same_build(std::move(own), module);
   }
-  if (!module.path.starts_with('/')) return nullptr;
-  if (auto fd = open_regular(module.path, module.root)) {
-    if (auto file = open_if_same_build(std::move(*fd), module)) return file;
-  }
-  if (module.root.empty() || module.build_id.empty()) return nullptr;
-  auto fd = open_regular(module.path);
-  return fd ? open_if_same_build(std::move(*fd), module) : nullptr;
+  if (!module.path.starts_with('/')) return fail("no file");
+  auto fd = open_regular(module.path, module.root);
+  auto file = fd ? open_if_same_build(std::move(*fd), module) : fd.unexpected();
+  if (file || module.root.empty() || module.build_id.empty()) return file;
+  auto on_host = open_regular(module.path);
+  if (!on_host) return file;
+  auto host_file = open_if_same_build(std::move(*on_host), module);
+  return host_file ? std::move(host_file) : std::move(file);
+}
+
+// At a place where no character of UTF-8 is torn.
+void cut(std::string& name, std::size_t size) {
+  while (size > 0 && (static_cast<unsigned char>(name[size]) & 0xc0) == 0x80) --size;
+  name.resize(size);
+  name += "…";
 }
 
 }  // namespace
 
-ModuleSymbols::ModuleSymbols(const ModuleFile& file)
-    : path_(file.path), build_id_(file.build_id), root_(file.root), file_(open_module(file)) {
-  if (!file_) return;
-  if (build_id_.empty()) build_id_ = file_->build_id();
-  dwarf_ = DwarfFile::open(*file_, root_);
+ModuleSymbols::ModuleSymbols(const ModuleFile& file, FileLosses& losses)
+    : query_{file.path, file.build_id, {}, file.root}, losses_(losses) {
+  auto opened = open_module(file);
+  if (!opened) {
+    why_unread_ = opened.error().what;
+    log::debug("{}: {}", query_.path, why_unread_);
+    return;
+  }
+  file_ = std::move(*opened);
+  if (query_.build_id.empty()) query_.build_id = file_->build_id();
+  if (!file_->sections_readable()) losses_.add(query_.path, "its sections lie outside of the file");
+  dwarf_ = DwarfFile::open(*file_, query_, losses_);
 }
 
 std::vector<model::SourceFrame> ModuleSymbols::look_up(std::uint64_t address) {
@@ -64,7 +82,18 @@ std::vector<model::SourceFrame> ModuleSymbols::look_up(std::uint64_t address) {
   } else if (found.plain_name_at) {
     prefer_symbol(function, *found.plain_name_at);
   }
+  cut_names(found.frames);
   return std::move(found.frames);
+}
+
+void ModuleSymbols::cut_names(std::vector<model::SourceFrame>& frames) {
+  for (model::SourceFrame& frame : frames) {
+    for (std::string* name : {&frame.function, &frame.file}) {
+      if (name->size() <= kLongestName) continue;
+      cut(*name, kLongestName);
+      losses_.add(query_.path, "frames with names of more than 32 KiB, which are cut", 1);
+    }
+  }
 }
 
 void ModuleSymbols::prefer_symbol(std::string& function, std::uint64_t begin) {
@@ -77,10 +106,11 @@ void ModuleSymbols::prefer_symbol(std::string& function, std::uint64_t begin) {
 
 void ModuleSymbols::open_debug_file() {
   if (std::exchange(debug_file_looked_for_, true)) return;
-  DebugFileQuery query{path_, build_id_, {}, root_};
-  if (file_) query.link = file_->debug_link();
-  debug_file_ = find_debug_file(query);
-  if (debug_file_) debug_dwarf_ = DwarfFile::open(*debug_file_, root_);
+  if (file_) query_.link = file_->debug_link();
+  debug_file_ = find_debug_file(query_, file_.get(), losses_);
+  if (debug_file_) debug_dwarf_ = DwarfFile::open(*debug_file_, query_, losses_);
+  const bool wanted = !file_ && !debug_file_ && query_.path.starts_with('/');
+  if (wanted) losses_.add(query_.path, why_unread_);
 }
 
 SymbolTable& ModuleSymbols::symbols() {
@@ -90,7 +120,9 @@ SymbolTable& ModuleSymbols::symbols() {
   if (debug_file_) symbols_->add(*debug_file_, SymbolTable::Kind::symtab);
   if (file_) {
     symbols_->add(*file_, SymbolTable::Kind::symtab);
-    mini_file_ = mini_debug_info(*file_);
+    auto mini_file = mini_debug_info(*file_);
+    if (mini_file) mini_file_ = std::move(*mini_file);
+    if (!mini_file) losses_.add(query_.path, ".gnu_debugdata: " + mini_file.error().what);
     if (mini_file_) symbols_->add(*mini_file_, SymbolTable::Kind::symtab);
     symbols_->add(*file_, SymbolTable::Kind::dynsym);
   }
@@ -101,7 +133,7 @@ SymbolTable& ModuleSymbols::symbols() {
 void ModuleSymbols::check_files() {
   const bool intact = (!file_ || file_->unchanged()) && (!debug_file_ || debug_file_->unchanged());
   if (intact) return;
-  log::debug("{}: the file was changed while it was read; it gives no more names", path_);
+  losses_.add(query_.path, "the file was changed while it was read; it gives no more names");
   symbols_ = std::make_unique<SymbolTable>();
   symbols_->seal();
   debug_dwarf_.reset();

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "user/model/record.h"
+#include "user/symbolize/debug_files.h"
 #include "user/symbolize/dwarf_file.h"
 #include "user/symbolize/elf_file.h"
+#include "user/symbolize/file_losses.h"
 #include "user/symbolize/symbol_table.h"
 #include "user/symbolize/symbolizer.h"
 
@@ -23,7 +25,8 @@ class ModuleSymbols {
  public:
   /// Opens what `file` describes. A file that cannot be read or is of another build is left out;
   /// its debug file is still looked for.
-  explicit ModuleSymbols(const ModuleFile& file);
+  /// `losses` gets what could not be read of which file, and must outlive this.
+  ModuleSymbols(const ModuleFile& file, FileLosses& losses);
 
   /// As Symbolizer::look_up.
   [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
@@ -34,12 +37,14 @@ class ModuleSymbols {
   void prefer_symbol(std::string& function, std::uint64_t begin);
   void open_debug_file();
   SymbolTable& symbols();
+  /// Names that are too long for any use are cut.
+  void cut_names(std::vector<model::SourceFrame>& frames);
   /// Drops all sources when one of the files has been changed under us.
   void check_files();
 
-  std::string path_;
-  std::string build_id_;
-  std::string root_;
+  DebugFileQuery query_;  ///< of this module
+  FileLosses& losses_;
+  std::string why_unread_;  ///< why file_ is null
   std::unique_ptr<ElfFile> file_;
   std::unique_ptr<ElfFile> debug_file_;
   std::unique_ptr<ElfFile> mini_file_;

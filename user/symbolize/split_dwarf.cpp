@@ -2,87 +2,237 @@
 #include "user/symbolize/split_dwarf.h"
 
 #include <dwarf.h>
-#include <elf.h>
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/mman.h>
 
-#include <bit>
-#include <cstring>
-#include <filesystem>
+#include <array>
 #include <string_view>
-#include <system_error>
 #include <utility>
-#include <vector>
 
+#include "user/base/file.h"
 #include "user/symbolize/dies.h"
+#include "user/symbolize/elf_builder.h"
 
 namespace leaktrace::symbolize {
+
+struct SplitUnits::Skeleton {
+  Dwarf_Off offset = 0;
+  Dwarf_Half version = 0;
+  std::uint64_t dwo_id = 0;
+  std::uint64_t low_pc = 0;
+  std::uint32_t address_base = 0;
+  std::uint32_t ranges_base = 0;
+  const char* name = nullptr;
+  const char* folder = nullptr;
+};
+
 namespace {
 
-namespace fs = std::filesystem;
+constexpr std::uint64_t kV4Code = 1;
+constexpr std::uint64_t kV5Code = 2;
 
-const char* dwo_name(Dwarf_Die& unit) {
-  const char* name = text(unit, DW_AT_dwo_name);
-  return name != nullptr ? name : text(unit, DW_AT_GNU_dwo_name);
+void append_number(std::string& out, std::uint64_t value) {  // ULEB128
+  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
+  out += static_cast<char>(value);
 }
 
-bool missing_or_regular(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  return status.type() == fs::file_type::not_found || status.type() == fs::file_type::regular;
+template <typename T>
+void append(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
-// libdw tries the folder of the file that holds the skeleton and the one of the compilation. It
-// must not open a device or a pipe, whatever the skeleton names.
-bool may_open(const char* name, const char* compilation_folder, const ElfFile& file) {
-  const fs::path folder = fs::path(file.location()).parent_path();
-  if (!missing_or_regular(folder / name)) return false;
-  return compilation_folder == nullptr || missing_or_regular(folder / compilation_folder / name);
+std::string abbreviations() {
+  using Attributes = std::vector<std::pair<unsigned, unsigned>>;
+  std::string out;
+  const auto add = [&](std::uint64_t code, unsigned tag, const Attributes& attributes) {
+    append_number(out, code);
+    append_number(out, tag);
+    append_number(out, DW_CHILDREN_no);
+    for (const auto& [attribute, form] : attributes) {
+      append_number(out, attribute);
+      append_number(out, form);
+    }
+    out.append(2, '\0');
+  };
+  add(kV4Code, DW_TAG_compile_unit,
+      {{DW_AT_GNU_dwo_name, DW_FORM_string},
+       {DW_AT_low_pc, DW_FORM_addr},
+       {DW_AT_GNU_addr_base, DW_FORM_sec_offset},
+       {DW_AT_GNU_dwo_id, DW_FORM_data8},
+       {DW_AT_GNU_ranges_base, DW_FORM_sec_offset}});
+  add(kV5Code, DW_TAG_skeleton_unit,
+      {{DW_AT_dwo_name, DW_FORM_string},
+       {DW_AT_low_pc, DW_FORM_addr},
+       {DW_AT_addr_base, DW_FORM_sec_offset}});
+  out += '\0';
+  return out;
+}
+
+bool has_unit(const ElfFile& file, std::uint64_t dwo_id) {
+  std::unique_ptr<Dwarf, int (*)(Dwarf*)> dwarf(
+      ::dwarf_begin_elf(file.elf(), DWARF_C_READ, nullptr), &::dwarf_end);
+  Dwarf_CU* unit = nullptr;
+  while (dwarf &&
+         ::dwarf_get_units(dwarf.get(), unit, &unit, nullptr, nullptr, nullptr, nullptr) == 0) {
+    std::uint64_t id = 0;
+    std::uint8_t type = 0;
+    if (::dwarf_cu_info(unit, nullptr, &type, nullptr, nullptr, &id, nullptr, nullptr) == 0 &&
+        type == DW_UT_split_compile && id == dwo_id) {
+      return true;
+    }
+  }
+  return false;
+}
+
+UniqueFd file_in_memory(const std::vector<char>& bytes) {
+  UniqueFd fd(::memfd_create("leaktrace.dwo", MFD_CLOEXEC));
+  if (fd && !write_all(fd.get(), {bytes.data(), bytes.size()})) fd.reset();
+  return fd;
 }
 
 }  // namespace
 
-std::optional<Dwarf_Die> split_unit(Dwarf_Die unit, const ElfFile& file) {
-  const char* name = dwo_name(unit);
-  if (name == nullptr || !may_open(name, text(unit, DW_AT_comp_dir), file)) {
-    return std::nullopt;
-  }
-  Dwarf_Die split;
+SplitUnits::SplitUnits(const ElfFile& file, const DebugFileQuery& query, FileLosses& losses)
+    : file_(file), query_(query), losses_(losses) {}
+SplitUnits::~SplitUnits() = default;
+
+std::optional<SplitUnits::Skeleton> SplitUnits::read_skeleton(Dwarf_Die unit) {
+  Skeleton skeleton;
   std::uint8_t type = 0;
-  if (::dwarf_cu_info(unit.cu, nullptr, &type, nullptr, &split, nullptr, nullptr, nullptr) != 0) {
+  if (::dwarf_cu_info(unit.cu, &skeleton.version, &type, nullptr, nullptr, &skeleton.dwo_id,
+                      nullptr, nullptr) != 0 ||
+      type != DW_UT_skeleton) {
     return std::nullopt;
   }
-  if (type != DW_UT_skeleton || ::dwarf_tag(&split) != DW_TAG_compile_unit) return std::nullopt;
+  skeleton.name = text(unit, DW_AT_dwo_name);
+  if (skeleton.name == nullptr) skeleton.name = text(unit, DW_AT_GNU_dwo_name);
+  if (skeleton.name == nullptr) return std::nullopt;
+  skeleton.offset = ::dwarf_dieoffset(&unit);
+  skeleton.folder = text(unit, DW_AT_comp_dir);
+  Dwarf_Addr low_pc = 0;
+  if (::dwarf_lowpc(&unit, &low_pc) == 0) skeleton.low_pc = low_pc;
+  const auto base = [&](unsigned attribute) {
+    return static_cast<std::uint32_t>(number(unit, attribute).value_or(0));
+  };
+  skeleton.address_base = base(skeleton.version < 5 ? DW_AT_GNU_addr_base : DW_AT_addr_base);
+  skeleton.ranges_base = base(DW_AT_GNU_ranges_base);
+  return skeleton;
+}
+
+std::string SplitUnits::skeleton_bytes(const Skeleton& skeleton) const {
+  constexpr std::uint8_t kAddressSize = 8;
+  const bool v4 = skeleton.version < 5;
+  std::string unit;
+  append(unit, static_cast<std::uint16_t>(skeleton.version));
+  if (v4) {
+    append(unit, std::uint32_t{0});  // offset of the abbreviations
+    append(unit, kAddressSize);
+  } else {
+    append(unit, static_cast<std::uint8_t>(DW_UT_skeleton));
+    append(unit, kAddressSize);
+    append(unit, std::uint32_t{0});
+    append(unit, skeleton.dwo_id);
+  }
+  append_number(unit, v4 ? kV4Code : kV5Code);
+  unit += fmt::format("/proc/self/fd/{}", slot_.get());
+  unit += '\0';
+  append(unit, skeleton.low_pc);
+  append(unit, skeleton.address_base);
+  if (v4) {
+    append(unit, skeleton.dwo_id);
+    append(unit, skeleton.ranges_base);
+  }
+  std::string bytes;
+  append(bytes, static_cast<std::uint32_t>(unit.size()));
+  return bytes + unit;
+}
+
+void SplitUnits::make_skeletons(Dwarf* dwarf) {
+  made_ = true;
+  slot_ = UniqueFd(::open("/", O_PATH | O_CLOEXEC));
+  std::string info;
+  std::vector<Dwarf_Off> offsets;
+  Dwarf_CU* unit = nullptr;
+  Dwarf_Die die;
+  while (::dwarf_get_units(dwarf, unit, &unit, nullptr, nullptr, &die, nullptr) == 0) {
+    const auto skeleton = read_skeleton(die);
+    if (!skeleton) continue;
+    offsets.push_back(skeleton->offset);
+    info += skeleton_bytes(*skeleton);
+  }
+  if (offsets.empty() || !slot_ || !file_.is_native()) return;
+  package_ = find_package(query_);
+  const std::string abbreviation = abbreviations();
+  const std::array<NewSection, 4> sections = {
+      {{".debug_info", info},
+       {".debug_abbrev", abbreviation},
+       {".debug_addr", file_.unpacked_section(".debug_addr").value_or("")},
+       {".debug_ranges", file_.unpacked_section(".debug_ranges").value_or("")}}};
+  auto built = ElfFile::from_memory(build_elf(sections));
+  if (!built) return;
+  own_file_ = std::move(*built);
+  own_dwarf_.reset(::dwarf_begin_elf(own_file_->elf(), DWARF_C_READ, nullptr));
+  unit = nullptr;
+  for (Dwarf_Off offset : offsets) {
+    if (::dwarf_get_units(own_dwarf_.get(), unit, &unit, nullptr, nullptr, &die, nullptr) != 0) {
+      return;
+    }
+    own_.emplace(offset, die);
+  }
+}
+
+std::optional<Dwarf_Die> SplitUnits::find(Dwarf_Die unit) {
+  const auto skeleton = read_skeleton(unit);
+  if (!skeleton) return std::nullopt;
+  if (!made_) make_skeletons(::dwarf_cu_getdwarf(unit.cu));
+  auto own = own_.find(skeleton->offset);
+  UniqueFd split_file = own == own_.end() ? UniqueFd() : open_split_file(*skeleton);
+  auto found = split_file ? link(own->second, split_file) : std::nullopt;
+  if (!found) {
+    if (why_missing_.empty()) {
+      why_missing_ = fmt::format(
+          "units whose split debug information is in no .dwp and no .dwo file that was found, such "
+          "as {}",
+          skeleton->name);
+    }
+    losses_.add(query_.path, why_missing_, 1);
+  }
+  return found;
+}
+
+UniqueFd SplitUnits::open_split_file(const Skeleton& skeleton) {
+  if (package_) {
+    if (auto image = package_->carve(skeleton.dwo_id)) return file_in_memory(*image);
+  }
+  return open_dwo(skeleton);
+}
+
+UniqueFd SplitUnits::open_dwo(const Skeleton& skeleton) const {
+  const char* folder = skeleton.folder == nullptr ? "" : skeleton.folder;
+  const auto file = find_split_file(
+      query_, file_.location(), skeleton.name, folder,
+      [&](const ElfFile& candidate) { return has_unit(candidate, skeleton.dwo_id); });
+  return file ? UniqueFd(::fcntl(file->fd(), F_DUPFD_CLOEXEC, 0)) : UniqueFd();
+}
+
+// libdw opens the slot, reads the file into memory and closes it.
+std::optional<Dwarf_Die> SplitUnits::link(Dwarf_Die& own, const UniqueFd& split_file) {
+  if (::dup3(split_file.get(), slot_.get(), O_CLOEXEC) < 0) return std::nullopt;
+  Dwarf_Die split{};
+  const int status =
+      ::dwarf_cu_info(own.cu, nullptr, nullptr, nullptr, &split, nullptr, nullptr, nullptr);
+  UniqueFd nothing(::open("/", O_PATH | O_CLOEXEC));
+  if (nothing) ::dup3(nothing.get(), slot_.get(), O_CLOEXEC);
+  if (status != 0 || split.addr == nullptr || ::dwarf_tag(&split) != DW_TAG_compile_unit) {
+    return std::nullopt;
+  }
   return split;
 }
 
 std::unique_ptr<ElfFile> empty_debug_file() {
-  static constexpr std::string_view kNames("\0.shstrtab\0.debug_str\0", 22);
-  struct {
-    Elf64_Ehdr file{};
-    Elf64_Shdr sections[3]{};
-    char names[kNames.size() + 2]{};
-  } image;
-  std::memcpy(image.file.e_ident, ELFMAG, SELFMAG);
-  image.file.e_ident[EI_CLASS] = ELFCLASS64;
-  image.file.e_ident[EI_DATA] =
-      std::endian::native == std::endian::little ? ELFDATA2LSB : ELFDATA2MSB;
-  image.file.e_ident[EI_VERSION] = EV_CURRENT;
-  image.file.e_type = ET_REL;
-  image.file.e_version = EV_CURRENT;
-  image.file.e_ehsize = sizeof(Elf64_Ehdr);
-  image.file.e_shoff = offsetof(decltype(image), sections);
-  image.file.e_shentsize = sizeof(Elf64_Shdr);
-  image.file.e_shnum = 3;
-  image.file.e_shstrndx = 1;
-  std::memcpy(image.names, kNames.data(), kNames.size());
-  for (int i : {1, 2}) {  // both hold the section names
-    image.sections[i].sh_name = i == 1 ? 1 : 11;
-    image.sections[i].sh_type = i == 1 ? SHT_STRTAB : SHT_PROGBITS;
-    image.sections[i].sh_offset = offsetof(decltype(image), names);
-    image.sections[i].sh_size = kNames.size();
-    image.sections[i].sh_addralign = 1;
-  }
-  const char* bytes = reinterpret_cast<const char*>(&image);
-  auto file = ElfFile::from_memory(std::vector<char>(bytes, bytes + sizeof(image)));
+  const NewSection strings{".debug_str", std::string_view("", 1)};
+  auto file = ElfFile::from_memory(build_elf({&strings, 1}));
   return file ? std::move(*file) : nullptr;
 }
 

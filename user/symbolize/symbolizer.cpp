@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "user/symbolize/file_losses.h"
 #include "user/symbolize/module_symbols.h"
 
 namespace leaktrace::symbolize {
@@ -19,6 +20,7 @@ constexpr std::size_t kMaxOpen = 256;
 struct Symbolizer::State {
   struct Module {
     ModuleFile file;
+    FileLosses losses;  ///< of its files
     std::unique_ptr<ModuleSymbols> symbols;
     std::list<model::ModuleId>::iterator recent;  ///< valid while symbols is set
   };
@@ -35,7 +37,8 @@ struct Symbolizer::State {
       modules.at(recent.back()).symbols.reset();
       recent.pop_back();
     }
-    module.symbols = std::make_unique<ModuleSymbols>(module.file);
+    module.losses.clear();
+    module.symbols = std::make_unique<ModuleSymbols>(module.file, module.losses);
     recent.push_front(id);
     module.recent = recent.begin();
     return module.symbols.get();
@@ -50,13 +53,19 @@ Symbolizer::~Symbolizer() = default;
 
 void Symbolizer::add_module(ModuleFile file) {
   model::ModuleId id = file.id;
-  state_->modules.try_emplace(id, State::Module{std::move(file), nullptr, {}});
+  state_->modules.try_emplace(id, State::Module{std::move(file), {}, nullptr, {}});
 }
 
 std::vector<model::SourceFrame> Symbolizer::look_up(model::ModuleId module, std::uint64_t address) {
   ModuleSymbols* symbols = state_->open(module);
   if (symbols == nullptr) return {model::SourceFrame{}};
   return symbols->look_up(address);
+}
+
+std::vector<model::FileLoss> Symbolizer::file_losses() const {
+  FileLosses all;
+  for (const auto& [id, module] : state_->modules) all.add(module.losses);
+  return all.list();
 }
 
 }  // namespace leaktrace::symbolize

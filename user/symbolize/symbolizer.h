@@ -40,6 +40,9 @@ class Symbolizer {
   [[nodiscard]] std::vector<model::SourceFrame> look_up(model::ModuleId module,
                                                         std::uint64_t address);
 
+  /// What could not be read of the files that names were asked of so far, one record a file.
+  [[nodiscard]] std::vector<model::FileLoss> file_losses() const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;
