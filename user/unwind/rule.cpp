@@ -14,7 +14,7 @@ using Ops = std::span<const Dwarf_Op>;
 
 /// arm64's signal frame: a siginfo of 128 bytes, then a ucontext whose mcontext is at 176
 /// (arch/arm64/kernel/signal.c, include/uapi/asm/sigcontext.h).
-constexpr int32_t arm64_registers = 128 + 176 + 8;
+constexpr int32_t interrupted_registers = 128 + 176 + 8;
 
 /// In files where the extra register is followed; the tracer has room for 16384 rules in all.
 constexpr size_t most_followed_rules = 2048;
@@ -74,7 +74,7 @@ bool decode_plt(Ops ops, const Machine& machine, lt_unwind_rule& rule) {
 std::optional<int32_t> interrupted_register(int reg, const Machine& machine) {
   if (!machine.call_pushes_return) {
     if (reg < 0 || reg > 30) return std::nullopt;
-    return arm64_registers + reg * 8;
+    return interrupted_registers + reg * 8;
   }
   // gregs in struct ucontext are r8…r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip
   // (arch/x86/include/uapi/asm/sigcontext.h); by DWARF number:
@@ -217,12 +217,12 @@ void set_extra(const Saved& saved, const Machine& machine, lt_unwind_rule& rule)
 lt_unwind_rule arm64_signal_rule() {
   lt_unwind_rule rule{};
   rule.cfa = LT_UNWIND_CFA_AT_SP;
-  rule.cfa_offset = arm64_registers + 31 * 8;
+  rule.cfa_offset = interrupted_registers + 31 * 8;
   rule.fp = LT_UNWIND_FP_AT_SP;
-  rule.fp_offset = arm64_registers + 29 * 8;
+  rule.fp_offset = interrupted_registers + 29 * 8;
   rule.ra = LT_UNWIND_RA_AT_SP;
-  rule.ra_offset = arm64_registers + 32 * 8;
-  rule.extra_offset = arm64_registers + 30 * 8;
+  rule.ra_offset = interrupted_registers + 32 * 8;
+  rule.extra_offset = interrupted_registers + 30 * 8;
   rule.flags = LT_UNWIND_SIGNAL | LT_UNWIND_EXTRA_SAVED;
   return rule;
 }
