@@ -12,6 +12,16 @@
 #include "bpf/lib/own_stack.bpf.h"
 #include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/threads.bpf.h"
+#include "leaktrace/unwind_abi.h"
+
+/* Defined by the unwinder (bpf/lib/unwind.bpf.h), in the engine's other source. */
+typedef struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u32);
+  __type(value, struct lt_unwind_process);
+} unwind_procs_map;
+extern unwind_procs_map unwind_procs SEC(".maps");
 
 /* Images that the kernel side numbers; user space numbers from 1. */
 __u32 last_image = 1u << 31;
@@ -20,6 +30,16 @@ __u32 last_image = 1u << 31;
 
 static __always_inline __u32 next_image(void) {
   return __sync_fetch_and_add(&last_image, 1);
+}
+
+/* A child begins with its parent's mappings. Until user space has heard of it, its stacks are
+ * unwound by what is known of the parent's; a child of vfork often is not there for longer. */
+static __always_inline void share_mappings(__u32 parent_tgid, __u32 child_tgid) {
+  struct lt_unwind_process* known = bpf_map_lookup_elem(&unwind_procs, &parent_tgid);
+  if (!known) return;
+  struct lt_unwind_process copy = *known;
+  /* User space may have been first, and knows better. No room: its stacks are cut, and counted. */
+  bpf_map_update_elem(&unwind_procs, &child_tgid, &copy, BPF_NOEXIST);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -45,6 +65,7 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
     lose_insertion(error, LT_LOSS_PROCESS_TABLE_FULL);
     return 0;
   }
+  share_mappings(parent_tgid, child_tgid);
   send_process(LT_EVENT_PROCESS_FORK, child_tgid, copy.image, parent_tgid, copy.flags);
   return 0;
 }
@@ -55,13 +76,15 @@ int BPF_PROG(follow_exec, struct task_struct* task) {
   if (!process) return 0;
   __u64 thread = bpf_get_current_pid_tgid();
   bpf_map_delete_elem(&threads, &thread); /* no call of the old image returns */
+  __u32 tgid = thread >> 32;
+  bpf_map_delete_elem(&unwind_procs, &tgid); /* nor is anything mapped where it was */
 
   __u32 old_image = process->image;
   __u32 old_flags = process->flags;
   process->flags &= ~(LT_PROCESS_FORKED | LT_PROCESS_SHARED);
   if (old_flags & LT_PROCESS_STOP_AT_EXEC) process->flags |= LT_PROCESS_STARTING;
   process->image = next_image();
-  send_process(LT_EVENT_PROCESS_EXEC, thread >> 32, process->image, old_image, old_flags);
+  send_process(LT_EVENT_PROCESS_EXEC, tgid, process->image, old_image, old_flags);
   if (old_flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE)) bpf_send_signal(SIGSTOP);
   return 0;
 }

@@ -195,6 +195,20 @@ TEST_F(Recursion, IsFollowedTo127FramesAndThenSaidToBeCut) {
 
 class Vfork : public RuntimeTest {};
 
+/// The child runs in its parent's memory: its leak is one of the parent's, at a whole stack.
+TEST_F(Vfork, ChildrenLeakInTheirParent) {
+  const TracedRun traced = run_traced({testprog("stacks/stacks_vfork")}, {"--follow"});
+  ASSERT_EQ(traced.outcome.status, 0) << traced.outcome.err;
+  const Report report = traced.report();
+  expect_stacks(report,
+                {traced.outcome.out,
+                 "vfork.c",
+                 {{"leak_in_vfork_child",
+                   started_by_libc({"leak_in_vfork_child", "child_work", "run_vfork_child"})},
+                  {"leak_after_vfork", started_by_libc({"leak_after_vfork", "parent_work"})}}});
+  EXPECT_THAT(harmful_losses(report), IsEmpty());
+}
+
 TEST_F(Vfork, ChildrenThatAreNotFollowedDoNotDisturbTheirParent) {
   const TracedRun traced = run_traced({testprog("stacks/stacks_vfork")});
   ASSERT_EQ(traced.outcome.status, 0) << traced.outcome.err;
