@@ -93,6 +93,8 @@ class Tracer {
   [[nodiscard]] int tables_fd() const { return unwind_->poll_fd(); }
   void on_tables_loaded() { unwind_->on_loaded(); }
 
+  [[nodiscard]] UnwindUsage unwind_usage() const { return unwind_->usage(); }
+
   /// Once an interval: looks again at processes that had unknown code too often to be looked at
   /// each time, and frees the tables that nobody uses.
   void tend();

@@ -131,11 +131,13 @@ void UnwindFollower::wait_for_tables(const std::vector<CodeMapping>& code) {
   const auto is_on_its_way = [this](const CodeMapping& mapping) {
     return mapping.module != nullptr && requested_.contains(file_of(*mapping.module).key);
   };
+  const auto start = std::chrono::steady_clock::now();
   while (std::ranges::any_of(code, is_on_its_way)) {
     const auto loaded = loader_->wait();
-    if (loaded.empty()) return;
+    if (loaded.empty()) break;
     accept(loaded);
   }
+  waited_ += std::chrono::steady_clock::now() - start;
 }
 
 void UnwindFollower::on_loaded() {
@@ -185,6 +187,13 @@ Result<UnwindModule> UnwindFollower::add_table(const LoadedUnwindTable& loaded) 
   auto added = tables_.add_table(loaded.key, **loaded.table);
   if (added || tables_.drop_unused_modules(UnwindTables::kRetirement) == 0) return added;
   return tables_.add_table(loaded.key, **loaded.table);
+}
+
+UnwindUsage UnwindFollower::usage() const {
+  UnwindUsage usage = tables_.usage();
+  usage.waited_seconds = waited_.count();
+  usage.pending = requested_.size();
+  return usage;
 }
 
 void UnwindFollower::tend() {

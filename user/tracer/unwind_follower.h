@@ -77,7 +77,7 @@ class UnwindFollower {
   /// before.
   void tend();
 
-  [[nodiscard]] UnwindUsage usage() const { return tables_.usage(); }
+  [[nodiscard]] UnwindUsage usage() const;
 
  private:
   struct File {
@@ -98,6 +98,7 @@ class UnwindFollower {
   [[nodiscard]] UnwindModule unwind_module(const CodeMapping& mapping);
 
   UnwindTables tables_;
+  std::chrono::duration<double> waited_{};
   std::unique_ptr<UnwindLoader> loader_;
   std::function<void(const UnwindLoss&)> on_loss_;
   std::map<uint32_t, std::vector<CodeMapping>> processes_;  ///< by tgid

@@ -51,6 +51,8 @@ struct UnwindUsage {
   uint64_t ranges = 0;
   uint64_t refused_modules = 0;    ///< over the bound of memory: followed by frame pointers only
   uint64_t refused_processes = 0;  ///< calls of set_process that found no room
+  double waited_seconds = 0;       ///< for tables that are not put off (UnwindFollower)
+  uint64_t pending = 0;            ///< tables on their way (UnwindFollower)
 };
 
 /// Keeps the BPF unwinder's maps: unwind information is loaded once a file and shared by all

@@ -159,6 +159,19 @@ TEST_F(UnwindTablesTest, KeepsTheModulesThatAreMapped) {
   EXPECT_EQ(loaded.usage().processes, 0U);
 }
 
+TEST_F(UnwindTablesTest, KeepsForAWhileWhatNobodyMapsAnyMore) {
+  UnwindTables loaded = tables(16 * shard_bytes);
+  const auto libc = loaded.add_module("libc", libc_.get());
+  ASSERT_TRUE(libc);
+  const std::vector<UnwindMapping> mappings = {{0x1000, 0x2000, 0, *libc}};
+  ASSERT_TRUE(loaded.set_process(1, mappings));
+  loaded.drop_process(1);
+  EXPECT_EQ(loaded.drop_unused_modules(1h), 0U);
+  EXPECT_EQ(loaded.find("libc"), *libc);
+  EXPECT_EQ(loaded.drop_unused_modules(0s), 1U);
+  EXPECT_EQ(loaded.find("libc"), std::nullopt);
+}
+
 TEST_F(UnwindTablesTest, NamesANewLayoutAndKeepsTheNameOfAGrownOne) {
   UnwindTables loaded = tables(shard_bytes);
   const std::vector<UnwindMapping> small = {{0x1000, 0x2000, 0, {}}};
