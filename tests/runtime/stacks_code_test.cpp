@@ -65,6 +65,19 @@ TEST_F(ClosedLibraries, KeepTheirNamesWhenAttached) {
   EXPECT_THAT(harmful_losses(report), IsEmpty());
 }
 
+/// Two libraries whose code is alike, called from one place: the addresses of their stacks are the
+/// same to the last.
+TEST_F(ClosedLibraries, AreToldFromTheirTwins) {
+  const TracedRun traced = run_traced({testprog("stacks/stacks_closing"), "first", "twin"});
+  ASSERT_EQ(traced.outcome.status, 0) << traced.outcome.err;
+  expect_one_place(traced.outcome.out);
+  auto said = stacks_said(traced.outcome.out);
+  ASSERT_EQ(said["leak_in_first"], said["leak_in_twin_"]);
+  const Report report = traced.report();
+  expect_stacks(report, {traced.outcome.out, "", plugin_leaks({"first", "twin_"})});
+  EXPECT_THAT(harmful_losses(report), IsEmpty());
+}
+
 // ---- Code made at run time ----------------------------------------------------------------------
 
 class Jit : public RuntimeTest {
@@ -116,7 +129,7 @@ TEST_P(JitWithoutFramePointers, EndsTheStackAndSaysSo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Holding, JitWithoutFramePointers,
-                         testing::Values("number", "heap", "stack"),
+                         testing::Values("zero", "number", "heap", "stack"),
                          [](const auto& each) { return std::string(each.param); });
 
 // ---- Rust ---------------------------------------------------------------------------------------
