@@ -31,21 +31,23 @@ FunctionName read_name(Dwarf_Die& die) {
   constexpr int kLongestChain = 16;  // real ones have three; damaged ones may go in circles
   const char* plain = nullptr;
   const char* linkage = nullptr;  // not mangled: an assembler name (C, Fortran)
+  bool endless = true;
   for (int i = 0; i < kLongestChain; ++i) {
     for (unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
       const char* mangled = text(die, attribute);
       if (mangled == nullptr) continue;
       std::string name = demangle(mangled);
-      if (name != mangled) return {std::move(name), true};
+      if (name != mangled) return {std::move(name), true, false};
       linkage = mangled;
     }
     if (plain == nullptr) plain = text(die, DW_AT_name);
     auto next = origin(die);
+    endless = next.has_value();
     if (!next) break;
     die = *next;
   }
   if (plain == nullptr) plain = linkage;
-  return {plain == nullptr ? std::string() : std::string(plain), false};
+  return {plain == nullptr ? std::string() : std::string(plain), false, endless};
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ namespace leaktrace::symbolize {
 struct FunctionName {
   std::string text;      ///< empty when the function has none
   bool mangled = false;  ///< from a mangled linkage name; else the one in its source
+  bool endless = false;  ///< damaged: what it is an instance of leads in circles
 };
 
 class Scopes;

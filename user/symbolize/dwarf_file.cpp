@@ -26,7 +26,7 @@ std::string hex(const void* bytes, ssize_t size) {
 
 std::unique_ptr<DwarfFile> DwarfFile::open(const ElfFile& file, const DebugFileQuery& query,
                                            FileLosses& losses) {
-  const bool claims = file.section(".debug_info") || file.section(".zdebug_info");
+  const bool claims = file.names_section(".debug_info") || file.names_section(".zdebug_info");
   if (file.unpacked_size() > kMostUnpacked) {
     losses.add(query.path, fmt::format("its compressed sections would take {} MiB",
                                        file.unpacked_size() >> 20));

@@ -144,7 +144,10 @@ std::uint64_t DwarfUnit::entry_of(Dwarf_Die& function) {
 
 const FunctionName& DwarfUnit::name(std::uint32_t function) {
   auto [entry, added] = names_.try_emplace(function);
-  if (added) entry->second = function_name(functions_[function].die, context_.scopes);
+  if (added) {
+    entry->second = function_name(functions_[function].die, context_.scopes);
+    if (entry->second.endless) damaged("functions whose origin leads in circles");
+  }
   return entry->second;
 }
 

@@ -49,7 +49,11 @@ class ElfFile {
   /// The section's bytes as they are in the file; nothing when there is no such section.
   [[nodiscard]] std::optional<std::string_view> section(std::string_view name) const;
 
-  /// The same unpacked, when the file has it compressed (SHF_COMPRESSED).
+  /// Whether it claims to have such a section, wherever that may lie.
+  [[nodiscard]] bool names_section(std::string_view name) const {
+    return find_section(name) != nullptr;
+  }
+  /// The section's bytes, unpacked when the file has them compressed (SHF_COMPRESSED).
   [[nodiscard]] std::optional<std::string_view> unpacked_section(std::string_view name) const;
 
   /// Of this machine's byte order and 64 bits.

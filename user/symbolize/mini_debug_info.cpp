@@ -8,7 +8,8 @@
 namespace leaktrace::symbolize {
 namespace {
 
-constexpr std::size_t kBound = std::size_t{256} << 20;
+constexpr std::size_t kDecoderBound = std::size_t{256} << 20;
+constexpr std::size_t kBound = std::size_t{64} << 20;  // real ones take a few
 
 Result<std::vector<char>> unpack(lzma_stream& stream, std::size_t packed_size) {
   std::vector<char> bytes(std::clamp<std::size_t>(packed_size * 4, 4096, kBound));
@@ -19,7 +20,7 @@ Result<std::vector<char>> unpack(lzma_stream& stream, std::size_t packed_size) {
     if (status == LZMA_STREAM_END) break;
     if (status != LZMA_OK) return fail("damaged xz data");
     if (stream.avail_out != 0) return fail("xz data that was cut short");
-    if (bytes.size() == kBound) return fail("xz data that unpacks to more than 256 MiB");
+    if (bytes.size() == kBound) return fail("xz data that unpacks to more than 64 MiB");
     bytes.resize(std::min(bytes.size() * 2, kBound));
   }
   bytes.resize(stream.total_out);
@@ -30,7 +31,7 @@ Result<std::vector<char>> unpack(lzma_stream& stream, std::size_t packed_size) {
 
 Result<std::vector<char>> unpack_xz(std::string_view packed) {
   lzma_stream stream = LZMA_STREAM_INIT;
-  if (::lzma_stream_decoder(&stream, kBound, LZMA_CONCATENATED) != LZMA_OK) {
+  if (::lzma_stream_decoder(&stream, kDecoderBound, LZMA_CONCATENATED) != LZMA_OK) {
     return fail("cannot set up the xz decoder");
   }
   stream.next_in = reinterpret_cast<const std::uint8_t*>(packed.data());

@@ -10,7 +10,7 @@
 
 namespace leaktrace::symbolize {
 
-/// Unpacks xz data. Bounded: neither the decoder nor its result may take more than 256 MiB.
+/// Unpacks xz data. Bounded: the decoder may take 256 MiB, its result 64 MiB.
 [[nodiscard]] Result<std::vector<char>> unpack_xz(std::string_view packed);
 
 /// The ELF file with the symbols that .dynsym lacks, which Fedora and others pack into
