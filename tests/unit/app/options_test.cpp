@@ -41,6 +41,20 @@ TEST(Options, WithoutACommandWordAttachIsMeant) {
   EXPECT_DOUBLE_EQ(*command.trace.duration_seconds, 1);
 }
 
+TEST(Options, UnwindTablesHaveAFolderAndABound) {
+  auto usual = parsed<TraceCommand>({"-p", "1"});
+  EXPECT_EQ(usual.trace.unwind_cache, std::nullopt);
+  EXPECT_EQ(usual.trace.max_unwind_memory, 256U << 20);
+  auto none = parsed<TraceCommand>({"-p", "1", "--unwind-cache", "none"});
+  EXPECT_EQ(none.trace.unwind_cache, "");
+  auto own =
+      parsed<TraceCommand>({"-p", "1", "--unwind-cache", "/tmp/x", "--max-unwind-memory", "8M"});
+  EXPECT_EQ(own.trace.unwind_cache, "/tmp/x");
+  EXPECT_EQ(own.trace.max_unwind_memory, 8U << 20);
+  EXPECT_FALSE(parse({"-p", "1", "--unwind-cache", ""}).command.has_value());
+  EXPECT_FALSE(parse({"-p", "1", "--max-unwind-memory", "1G"}).command.has_value());
+}
+
 TEST(Options, VerboseMayStandAnywhere) {
   EXPECT_TRUE(parse({"-v", "attach", "-p", "1"}).command.has_value());
   EXPECT_TRUE(parse({"attach", "-v", "-p", "1"}).command.has_value());
