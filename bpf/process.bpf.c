@@ -11,6 +11,7 @@
 #include "bpf/lib/events.bpf.h"
 #include "bpf/lib/own_stack.bpf.h"
 #include "bpf/lib/processes.bpf.h"
+#include "bpf/lib/python.bpf.h"
 #include "bpf/lib/threads.bpf.h"
 #include "leaktrace/unwind_abi.h"
 
@@ -59,6 +60,7 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
   } else {
     copy.image = next_image();
     copy.flags |= LT_PROCESS_FORKED;
+    inherit_python(process->image, copy.image);
   }
   int error = bpf_map_update_elem(&processes, &child_tgid, &copy, BPF_ANY);
   if (error) {

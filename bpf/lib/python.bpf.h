@@ -106,6 +106,17 @@ static __always_inline void mark_entered(struct lt_thread* thread, __u32 words) 
   thread->frames[(words - LT_PYTHON_FRAME_WORDS) & (LT_STACK_WORDS - 1)] |= LT_PYTHON_ENTERED;
 }
 
+/* The code object's word in a stack (python_abi.h). */
+static __always_inline __u64 code_word(struct lt_thread* thread, const struct lt_python* python,
+                                       __u64 code) {
+  __u64 from = code + (python->code_first_line & ~7), tag = 0;
+  if (bpf_probe_read_user(thread->python_code, sizeof(thread->python_code), (void*)from))
+    return code;
+  for (int i = 0; i < LT_PYTHON_CODE_WORDS; i++)
+    tag = (tag + thread->python_code[i]) * 0x9e3779b97f4a7c15ULL;
+  return code | (tag >> 48 << 48);
+}
+
 /* Notes the frames from `frame` outwards; returns the number of words of the whole stack. */
 __weak __noinline __u32 note_python_frames(struct lt_thread* thread, const struct lt_python* python,
                                            __u64 frame) {
@@ -123,7 +134,7 @@ __weak __noinline __u32 note_python_frames(struct lt_thread* thread, const struc
       continue;
     }
     __u64 code = frame_word(thread, python->frame_code) & ~7ULL;
-    thread->frames[words & (LT_STACK_WORDS - 1)] = code;
+    thread->frames[words & (LT_STACK_WORDS - 1)] = code_word(thread, python, code);
     thread->frames[(words + 1) & (LT_STACK_WORDS - 1)] =
         frame_word(thread, python->frame_instruction);
     words += LT_PYTHON_FRAME_WORDS;
@@ -171,6 +182,14 @@ static __always_inline void copy_lines(struct lt_event_python_code* event, __u64
   if (!bpf_probe_read_user(event->lines, size, (void*)(object + 32))) event->line_bytes = size;
 }
 
+/* A forked child runs the same interpreter at the same addresses. */
+static __always_inline void inherit_python(__u32 parent_image, __u32 child_image) {
+  const struct lt_python* python = bpf_map_lookup_elem(&pythons, &parent_image);
+  if (!python) return;
+  int error = bpf_map_update_elem(&pythons, &child_image, python, BPF_ANY);
+  if (error) lose_insertion(error, LT_LOSS_PROCESS_TABLE_FULL);
+}
+
 /* Returns 0 when user space knows the code object. */
 __weak __noinline int send_python_code(const struct lt_python* python, __u64 code, __u32 image) {
   if (!python) return -1;
@@ -182,11 +201,12 @@ __weak __noinline int send_python_code(const struct lt_python* python, __u64 cod
   fill_header(&event->header, LT_EVENT_PYTHON_CODE, image);
   event->code = code;
   event->first_line = 0;
+  __u64 object = LT_PYTHON_CODE_ADDRESS(code);
   bpf_probe_read_user(&event->first_line, sizeof(event->first_line),
-                      (void*)(code + python->code_first_line));
-  copy_string(&event->file, read_word(code + python->code_file));
-  copy_string(&event->name, read_word(code + python->code_name));
-  copy_lines(event, read_word(code + python->code_lines));
+                      (void*)(object + python->code_first_line));
+  copy_string(&event->file, read_word(object + python->code_file));
+  copy_string(&event->name, read_word(object + python->code_name));
+  copy_lines(event, read_word(object + python->code_lines));
   bpf_ringbuf_submit(event, 0);
   return 0;
 }

@@ -51,6 +51,7 @@ struct lt_thread {
   struct lt_unwind_scratch scratch;
   __u64 python_state; /* the interpreter's PyThreadState of this thread, once found */
   __u64 python_frame[LT_PYTHON_FRAME_BYTES / 8];
+  __u64 python_code[LT_PYTHON_CODE_WORDS];
   __u64 last_released; /* by this thread; 0 once it has acquired again */
 };
 

@@ -60,12 +60,21 @@ LT_ASSERT_SIZE(struct lt_python, 56);
 #define LT_PYTHON_NO_CFRAME 0xffff
 
 /*
- * A Python frame in a stack: two words after the addresses of the native ones. The code object's
- * address, with LT_PYTHON_ENTERED when C called the interpreter here, so that the native frame that
- * evaluates it is known; and the address of the instruction.
+ * A Python frame in a stack: two words after the addresses of the native ones.
+ *
+ *   the code object     its address; above it 16 bits of what it holds, because the memory of code
+ *                       that is gone (a module's, once it is imported) is soon another's; and
+ *                       LT_PYTHON_ENTERED when C called the interpreter here, so that the native
+ *                       frame that evaluates it is known
+ *   the instruction     its address
  */
 #define LT_PYTHON_FRAME_WORDS 2
 #define LT_PYTHON_ENTERED 1ULL
+#define LT_PYTHON_CODE_ADDRESS(word) ((word)&0xffffffffffffULL & ~7ULL)
+
+/* What of a code object tells it from another at its address: the words from its first line on,
+ * which are its sizes, file and name. None of them changes. */
+#define LT_PYTHON_CODE_WORDS 9
 
 /* Copies of the objects that a code object's names and lines are: raw, as they lie in memory. A
  * string may be cut; 0 bytes: it could not be read. */
@@ -81,7 +90,7 @@ struct lt_python_string {
 /* Sent once for each code object that is seen in a stack, before the first stack with it. */
 struct lt_event_python_code {
   struct lt_event_header header;
-  __u64 code;
+  __u64 code; /* as in a frame, without LT_PYTHON_ENTERED */
   __s32 first_line;
   struct lt_python_string file;
   struct lt_python_string name;

@@ -59,7 +59,7 @@ model::RawFrame NamedFrames::python_frame(std::uint32_t image, std::uint64_t cod
   const tracer::PythonProcess& process = python->second.process;
   auto known = python->second.codes.find(code);
   if (known == python->second.codes.end()) return unknown;
-  const std::uint64_t first = code + process.layout.code_instructions;
+  const std::uint64_t first = LT_PYTHON_CODE_ADDRESS(code) + process.layout.code_instructions;
   return name(std::string(model::kPythonModule),
               known->second.at(static_cast<std::int64_t>(instruction - first)), instruction);
 }
