@@ -188,6 +188,7 @@ Report Builder::head() const {
   report.probe_hits = trace_.probe_hits();
   report.losses = trace_.losses();
   for (const auto& [file, loss] : trace_.file_losses()) report.file_losses.push_back(loss);
+  report.stacks_recycled = trace_.recycled_stacks();
   report.filters = filter_.words();
   return report;
 }

@@ -91,6 +91,9 @@ struct Report {
   model::Losses losses{};
   /// What could not be read of which file: those of the trace, by path; the caller may add to them.
   std::vector<model::FileLoss> file_losses;
+  /// Call stacks that held nothing and were dropped because the tables were full: no loss, but what
+  /// they acquired and released is in no site.
+  std::uint64_t stacks_recycled = 0;
 
   // Over all sites that the filters let through, `top` cut or not.
   std::uint64_t all_sites = 0;

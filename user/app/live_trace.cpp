@@ -138,6 +138,9 @@ Result<void> LiveTrace::open() {
   auto source = collect::LiveSource::create(
       {.events = maps.events,
        .call_sites = maps.call_sites,
+       .call_stacks = maps.call_stacks,
+       .retiring_stacks = maps.retiring_stacks,
+       .stacks_retire = maps.stacks_retire,
        .live_resources = maps.live_resources,
        .losses = maps.losses,
        .probe_hits = maps.probe_hits},

@@ -31,8 +31,8 @@ std::uint64_t monotonic_ns() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-model::SiteKey site_key(std::uint64_t stack, std::uint32_t image, std::uint32_t kind) {
-  return {{stack}, {image}, static_cast<model::Kind>(kind)};
+SiteEntry site_entry(std::uint64_t stack_id, std::uint32_t image, std::uint32_t kind) {
+  return {{stack_id}, {image}, static_cast<model::Kind>(kind)};
 }
 
 bool is_process_event(std::uint32_t type) {
@@ -46,18 +46,29 @@ void LiveSource::RingDeleter::operator()(ring_buffer* ring) const {
 }
 
 LiveSource::LiveSource(const LiveMaps& maps, LiveOptions options, LiveHandlers handlers,
-                       RecordSink& sink)
+                       RecordSink& sink, KernelStacks kernel_stacks, RingPosition ring_position)
     : maps_(maps),
       options_(options),
       handlers_(std::move(handlers)),
       sink_(sink),
-      ranges_(options.ranges) {}
+      ranges_(options.ranges),
+      kernel_stacks_(std::move(kernel_stacks)),
+      ring_position_(std::move(ring_position)) {}
 
 LiveSource::~LiveSource() = default;
 
 Result<std::unique_ptr<LiveSource>> LiveSource::create(const LiveMaps& maps, LiveOptions options,
                                                        LiveHandlers handlers, RecordSink& sink) {
-  std::unique_ptr<LiveSource> source(new LiveSource(maps, options, std::move(handlers), sink));
+  auto kernel_stacks = KernelStacks::create({.call_sites = maps.call_sites,
+                                             .call_stacks = maps.call_stacks,
+                                             .retiring_stacks = maps.retiring_stacks,
+                                             .stacks_retire = maps.stacks_retire});
+  if (!kernel_stacks) return kernel_stacks.unexpected();
+  auto ring_position = RingPosition::map(maps.events);
+  if (!ring_position) return ring_position.unexpected();
+  std::unique_ptr<LiveSource> source(new LiveSource(maps, options, std::move(handlers), sink,
+                                                    std::move(*kernel_stacks),
+                                                    std::move(*ring_position)));
   source->ring_.reset(ring_buffer__new(maps.events, on_event, source.get(), nullptr));
   if (!source->ring_) return fail(describe_errno("cannot read the kernel's events", errno));
   return source;
@@ -98,12 +109,20 @@ void LiveSource::handle(const lt_event_header& header, std::size_t size) {
   } else if (is_process_event(header.type) && size >= sizeof(lt_event_process)) {
     handlers_.on_process(reinterpret_cast<const lt_event_process&>(header));
   } else if (size >= sizeof(lt_event_range)) {
-    ranges_.apply(reinterpret_cast<const lt_event_range&>(header), options_.began_ns);
+    handle_range(reinterpret_cast<const lt_event_range&>(header));
   }
 }
 
+void LiveSource::handle_range(lt_event_range event) {
+  event.stack_id = stack_at({event.stack_id}).value;
+  ranges_.apply(event, options_.began_ns);
+}
+
 void LiveSource::handle_stack(const lt_event_stack& event) {
-  model::Stack stack{.id = {event.stack_id},
+  const StackPlace place{event.stack_id};
+  recycler_.add(place, {event.header.image});
+  if (recycler_.holds(other_place(place))) return;  // its frames have been sent
+  model::Stack stack{.id = stack_at(place),
                      .image = {event.header.image},
                      .end = static_cast<model::StackEnd>(event.reason),
                      .frames = frames_of(event)};
@@ -133,13 +152,16 @@ void LiveSource::emit(const model::Record& record) {
   if (!accepted && !failure_) failure_ = accepted.error();
 }
 
-Result<std::vector<model::SiteCounters>> LiveSource::read_sites() {
-  std::vector<model::SiteCounters> sites;
+model::Counters LiveSource::counters_of(const lt_site_counters& counters) const {
+  return {counters.acquired_count, counters.acquired_bytes, counters.released_count,
+          counters.released_bytes, trace_time(counters.since_ns)};
+}
+
+Result<std::vector<LiveSource::SiteReading>> LiveSource::read_sites() {
+  std::vector<SiteReading> sites;
   auto read = for_each_entry<lt_site_key, lt_site_counters>(
       maps_.call_sites, [&](const lt_site_key& key, const lt_site_counters& counters) {
-        sites.push_back({site_key(key.stack_id, key.image, key.kind),
-                         {counters.acquired_count, counters.acquired_bytes, counters.released_count,
-                          counters.released_bytes, trace_time(counters.since_ns)}});
+        sites.push_back({site_entry(key.stack_id, key.image, key.kind), counters_of(counters)});
       });
   if (!read) return read.unexpected();
   return sites;
@@ -153,6 +175,33 @@ Result<model::Losses> LiveSource::read_losses() {
     losses[cause] = *sum;
   }
   return losses;
+}
+
+std::vector<model::SiteCounters> LiveSource::take_changed_sites(
+    const std::vector<SiteReading>& reading) {
+  recycler_.begin_reading();
+  std::vector<model::SiteKey> changed;
+  bool any_second = false;
+  for (const auto& [entry, counters] : reading) {
+    if (!totals_.take(entry, counters)) continue;
+    recycler_.changed(entry.place);
+    any_second |= is_second(entry.place);
+    changed.push_back(site_of(entry));
+  }
+  if (any_second) {  // a site of which both entries changed is named once
+    std::ranges::sort(changed);
+    changed.erase(std::ranges::unique(changed).begin(), changed.end());
+  }
+  std::vector<model::SiteCounters> sites;
+  sites.reserve(changed.size());
+  for (const model::SiteKey& site : changed) sites.push_back({site, totals_.total(site)});
+  for (const model::SiteCounters& range : ranges_.take_changed_sites()) {
+    const StackPlace place{range.site.stack.value};
+    recycler_.changed(place);
+    recycler_.changed(other_place(place));
+    sites.push_back(range);
+  }
+  return sites;
 }
 
 Result<void> LiveSource::snapshot() {
@@ -171,17 +220,15 @@ Result<void> LiveSource::snapshot() {
   ranges_.settle();
   ranges_.add_losses(*losses);
 
-  model::Snapshot snapshot{.at_ns = now_ns(), .sites = {}, .losses = *losses, .probe_hits = *hits};
-  for (model::SiteCounters& site : *sites) {
-    model::Counters& sent = sent_[site.site];
-    if (sent == site.counters) continue;
-    sent = site.counters;
-    snapshot.sites.push_back(site);
+  auto accepted = sink_.accept(model::Snapshot{.at_ns = now_ns(),
+                                               .sites = take_changed_sites(*sites),
+                                               .losses = *losses,
+                                               .probe_hits = *hits});
+  auto recycled = recycle_if_full(*sites);
+  for (const Result<void>& outcome : {drained, accepted, recycled}) {
+    if (!outcome) return outcome;
   }
-  auto ranges = ranges_.take_changed_sites();
-  snapshot.sites.insert(snapshot.sites.end(), ranges.begin(), ranges.end());
-  auto accepted = sink_.accept(snapshot);
-  return drained ? accepted : drained;
+  return {};
 }
 
 // With an munmap's event lost, its mapping would stay outstanding for ever.
@@ -211,8 +258,8 @@ Result<void> LiveSource::walk_blocks() {
   };
   auto read = for_each_entry<lt_resource_key, lt_resource>(
       maps_.live_resources, [&](const lt_resource_key& key, const lt_resource& resource) {
-        record.blocks.push_back({site_key(resource.stack_id, key.image, key.kind), key.handle,
-                                 resource.weight, trace_time(resource.acquired_ns)});
+        record.blocks.push_back({site_of(site_entry(resource.stack_id, key.image, key.kind)),
+                                 key.handle, resource.weight, trace_time(resource.acquired_ns)});
         if (record.blocks.size() >= kBlocksPerRecord) send();
       });
   if (!read) return read;
@@ -223,7 +270,7 @@ Result<void> LiveSource::walk_blocks() {
 void LiveSource::image_ended(model::ImageId image, bool keep) {
   if (keep) return;
   ranges_.image_ended(image);
-  std::erase_if(sent_, [&](const auto& entry) { return entry.first.image == image; });
+  totals_.forget(image);
   dropped_images_.push_back(image.value);
   if (dropped_images_.size() < kImagesPerSweep) return;
   if (auto dropped = drop_images(); !dropped && !failure_) failure_ = dropped.error();
@@ -237,6 +284,7 @@ Result<void> LiveSource::drop_images() {
   if (!live) return live;
   auto sites = delete_entries_if<lt_site_key, lt_site_counters>(maps_.call_sites, is_dropped);
   if (!sites) return sites;
+  for (std::uint32_t image : dropped_images_) totals_.forget(model::ImageId{image});
   dropped_images_.clear();
   return {};
 }

@@ -5,14 +5,17 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "leaktrace/abi.h"
 #include "leaktrace/python_abi.h"
 #include "user/base/result.h"
+#include "user/collect/kernel_stacks.h"
 #include "user/collect/range_table.h"
 #include "user/collect/record_sink.h"
+#include "user/collect/ring_position.h"
+#include "user/collect/site_totals.h"
+#include "user/collect/stack_recycler.h"
 #include "user/model/record.h"
 
 struct ring_buffer;
@@ -23,6 +26,9 @@ namespace leaktrace::collect {
 struct LiveMaps {
   int events = -1;
   int call_sites = -1;
+  int call_stacks = -1;
+  int retiring_stacks = -1;
+  int stacks_retire = -1;
   int live_resources = -1;
   int losses = -1;
   int probe_hits = -1;
@@ -79,7 +85,8 @@ class LiveSource {
   /// Takes all events that wait.
   [[nodiscard]] Result<void> drain();
   /// Reads the counters of all call sites and sends those that changed as one Snapshot. Costs a
-  /// system call for some thousand sites; never looks at single blocks.
+  /// system call for some thousand sites; never looks at single blocks. When a table of stacks or
+  /// sites fills up, stacks that hold nothing are recycled; that takes some ten milliseconds.
   [[nodiscard]] Result<void> snapshot();
   /// Walks the live table and sends every outstanding block. For the end of a trace, or where the
   /// user asked for an age: it costs about a microsecond a block.
@@ -101,16 +108,33 @@ class LiveSource {
     void operator()(ring_buffer* ring) const;
   };
 
-  LiveSource(const LiveMaps& maps, LiveOptions options, LiveHandlers handlers, RecordSink& sink);
+  struct SiteReading {
+    SiteEntry entry;
+    model::Counters counters;
+  };
+
+  LiveSource(const LiveMaps& maps, LiveOptions options, LiveHandlers handlers, RecordSink& sink,
+             KernelStacks kernel_stacks, RingPosition ring_position);
   static int on_event(void* self, void* data, std::size_t size);
   void handle(const lt_event_header& header, std::size_t size);
   void handle_stack(const lt_event_stack& event);
   [[nodiscard]] std::vector<model::RawFrame> frames_of(const lt_event_stack& event);
+  void handle_range(lt_event_range event);
   void emit(const model::Record& record);
-  [[nodiscard]] Result<std::vector<model::SiteCounters>> read_sites();
+  [[nodiscard]] model::Counters counters_of(const lt_site_counters& counters) const;
+  [[nodiscard]] Result<std::vector<SiteReading>> read_sites();
+  [[nodiscard]] std::vector<model::SiteCounters> take_changed_sites(
+      const std::vector<SiteReading>& reading);
   [[nodiscard]] Result<model::Losses> read_losses();
   [[nodiscard]] Result<void> drop_images();
   [[nodiscard]] Result<void> reconcile_after(std::uint64_t overflows);
+  [[nodiscard]] Result<void> recycle_if_full(const std::vector<SiteReading>& reading);
+  [[nodiscard]] std::vector<StackPlace> choose_idle(const std::vector<SiteReading>& reading) const;
+  [[nodiscard]] Result<bool> drain_written();
+  [[nodiscard]] bool is_idle(StackPlace place) const;
+  [[nodiscard]] std::vector<model::StackId> remove_idle(const std::vector<StackPlace>& retired);
+  void remove(StackPlace place);
+  void forget(model::StackId stack, model::ImageId image);
 
   LiveMaps maps_;
   LiveOptions options_;
@@ -118,7 +142,10 @@ class LiveSource {
   RecordSink& sink_;
   RangeTable ranges_;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
-  std::unordered_map<model::SiteKey, model::Counters> sent_;
+  KernelStacks kernel_stacks_;
+  RingPosition ring_position_;
+  StackRecycler recycler_;
+  SiteTotals totals_;
   std::vector<std::uint32_t> dropped_images_;  ///< still in the kernel's tables
   std::optional<std::uint64_t> stopped_ns_;
   std::uint64_t overflows_ = 0;   ///< that mappings were reconciled after

@@ -2,7 +2,6 @@
 #include "user/collect/range_table.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 namespace leaktrace::collect {
@@ -191,6 +190,28 @@ std::vector<model::SiteCounters> RangeTable::take_changed_sites() {
     }
   }
   return changed;
+}
+
+std::unordered_set<model::StackId> RangeTable::stacks_in_use() const {
+  std::unordered_set<model::StackId> stacks;
+  for (const auto& [id, image] : images_) {
+    for (const auto& [stack, site] : image.sites) {
+      const model::Counters& counters = site.counters;
+      if (site.changed || counters.outstanding_count() > 0 || counters.outstanding_bytes() > 0) {
+        stacks.insert(stack);
+      }
+    }
+    for (const auto& [tid, take] : image.takes) {
+      for (const Piece& piece : take.pieces) stacks.insert(piece.mapping->site.stack);
+    }
+  }
+  return stacks;
+}
+
+void RangeTable::forget(std::span<const model::StackId> stacks) {
+  for (auto& [id, image] : images_) {
+    for (model::StackId stack : stacks) sites_ -= image.sites.erase(stack);
+  }
 }
 
 void RangeTable::append_blocks(std::vector<model::Block>& blocks) const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "leaktrace/abi.h"
@@ -99,6 +100,13 @@ class RangeTable {
   void append_blocks(std::vector<model::Block>& blocks) const;
   /// Adds what this table lost, by cause.
   void add_losses(model::Losses& losses) const;
+
+  /// Stacks of mappings that are outstanding or may be put back, and of sites whose change
+  /// take_changed_sites() has not given out.
+  [[nodiscard]] std::unordered_set<model::StackId> stacks_in_use() const;
+  /// Drops the sites of these stacks, which must not be in use.
+  void forget(std::span<const model::StackId> stacks);
+  [[nodiscard]] std::size_t site_count() const { return sites_; }
 
   /// Parts held now, of Options::max_parts.
   [[nodiscard]] std::size_t parts() const { return held_; }

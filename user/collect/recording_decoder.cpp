@@ -121,6 +121,14 @@ Decoded read(const pb::TraceEnd& in) {
   return {model::TraceEnd{.at_ns = in.at_ns()}};
 }
 
+Decoded read(const pb::Recycled& in, NumberedSites& sites) {
+  model::Recycled out{.at_ns = in.at_ns(), .stacks = {}};
+  out.stacks.reserve(static_cast<std::size_t>(in.stack_size()));
+  for (std::uint64_t stack : in.stack()) out.stacks.push_back({stack});
+  sites.forget(out.stacks);
+  return {std::move(out)};
+}
+
 Result<void> define_sites(const pb::SiteDefinitions& in, NumberedSites& sites) {
   if (!same_length(in.stack(), in.image(), in.kind())) return uneven("call sites");
   for (int i = 0; i < in.stack_size(); ++i) {
@@ -227,6 +235,8 @@ Decoded RecordDecoder::decode(std::string_view payload) {
       return read(frame.frame_names());
     case pb::Frame::kTraceEnd:
       return read(frame.trace_end());
+    case pb::Frame::kRecycled:
+      return read(frame.recycled(), state_->sites);
     case pb::Frame::kFileLoss:
       return read(frame.file_loss());
     case pb::Frame::RECORD_NOT_SET:

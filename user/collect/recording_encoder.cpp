@@ -45,7 +45,7 @@ void fill_snapshot(const model::Snapshot& record, SiteNumbers& sites, pb::Snapsh
     const std::uint32_t number = number_site(reading.site, sites, *out.mutable_defined());
     out.add_site(numbers.next(number));
     const model::Counters& now = reading.counters;
-    model::Counters& before = sites.last(number);
+    model::Counters& before = sites.last(reading.site);
     out.add_acquired_count(difference(now.acquired_count, before.acquired_count));
     out.add_acquired_bytes(difference(now.acquired_bytes, before.acquired_bytes));
     out.add_released_count(difference(now.released_count, before.released_count));
@@ -141,6 +141,13 @@ struct Filler {
 
   void operator()(const model::Blocks& record) const {
     fill_blocks(record, 0, record.blocks.size(), sites, *frame.mutable_blocks());
+  }
+
+  void operator()(const model::Recycled& record) const {
+    auto& out = *frame.mutable_recycled();
+    out.set_at_ns(record.at_ns);
+    for (model::StackId stack : record.stacks) out.add_stack(stack.value);
+    sites.forget(record.stacks);
   }
 
   void operator()(const model::FileLoss& record) const {

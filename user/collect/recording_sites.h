@@ -6,8 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <unordered_map>
-#include <vector>
 
 #include "user/model/record.h"
 
@@ -22,15 +22,24 @@ class SiteNumbers {
   };
 
   [[nodiscard]] Numbered number(const model::SiteKey& key);
-  /// The site's reading before this one, to take the difference from and to replace.
-  [[nodiscard]] model::Counters& last(std::uint32_t number) { return last_[number]; }
+  /// The reading before this one of a site that has a number, to take the difference from and to
+  /// replace.
+  [[nodiscard]] model::Counters& last(const model::SiteKey& key) { return sites_[key].last; }
+  /// The sites of these stacks have no number any more; no number is given out twice.
+  void forget(std::span<const model::StackId> stacks);
 
  private:
-  std::unordered_map<model::SiteKey, std::uint32_t> numbers_;
-  std::vector<model::Counters> last_;
+  struct Entry {
+    std::uint32_t number = 0;
+    model::Counters last;
+  };
+
+  std::unordered_map<model::SiteKey, Entry> sites_;
+  std::uint32_t next_ = 0;
 };
 
-/// The reader's side. Memory grows with the sites that the recording defines, about 64 bytes each.
+/// The reader's side. Memory grows with the sites that the recording defines and does not forget,
+/// about 100 bytes each.
 class NumberedSites {
  public:
   struct Entry {
@@ -38,14 +47,18 @@ class NumberedSites {
     model::Counters last;
   };
 
-  void define(const model::SiteKey& key) { entries_.push_back({key, {}}); }
-  /// The site of that number, or null when none was defined. Valid until the next define().
+  void define(const model::SiteKey& key) { entries_[next_++] = {key, {}}; }
+  /// The site of that number, or null when there is none. Valid until the next define() or
+  /// forget().
   [[nodiscard]] Entry* find(std::uint64_t number) {
-    return number < entries_.size() ? &entries_[number] : nullptr;
+    auto found = entries_.find(number);
+    return found == entries_.end() ? nullptr : &found->second;
   }
+  void forget(std::span<const model::StackId> stacks);
 
  private:
-  std::vector<Entry> entries_;
+  std::unordered_map<std::uint64_t, Entry> entries_;
+  std::uint64_t next_ = 0;
 };
 
 }  // namespace leaktrace::collect

@@ -17,6 +17,8 @@ namespace leaktrace::model {
 using ImageId = StrongId<struct ImageTag, std::uint32_t>;
 /// A call stack, as the 64-bit hash of its image and frames. 0: the stack found no room.
 using StackId = StrongId<struct StackTag, std::uint64_t>;
+/// Stands for all stacks of an image that were recycled: what their sites acquired and released.
+inline constexpr StackId kRecycledStack{1};
 /// A mapped file (or the like) that code comes from. 0: none is known.
 using ModuleId = StrongId<struct ModuleTag, std::uint32_t>;
 

@@ -138,6 +138,15 @@ struct Snapshot {
   bool operator==(const Snapshot&) const = default;
 };
 
+/// Stacks that hold nothing outstanding were dropped to make room. What their sites acquired and
+/// released, as the newest Snapshot said, is from now on part of the site of kRecycledStack of the
+/// same image and kind. A stack that comes back is sent anew, and its sites count from 0.
+struct Recycled {
+  std::uint64_t at_ns = 0;
+  std::vector<StackId> stacks;
+  bool operator==(const Recycled&) const = default;
+};
+
 /// A single outstanding resource, as the walk at the end of the trace found it.
 struct Block {
   SiteKey site;
@@ -195,6 +204,6 @@ struct TraceEnd {
 };
 
 using Record = std::variant<TraceStart, Process, ProcessEnd, Module, Stack, Snapshot, Blocks,
-                            FrameNames, TraceEnd, FileLoss>;
+                            FrameNames, TraceEnd, FileLoss, Recycled>;
 
 }  // namespace leaktrace::model

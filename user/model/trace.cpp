@@ -2,6 +2,7 @@
 #include "user/model/trace.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace leaktrace::model {
 
@@ -86,6 +87,36 @@ void Trace::on(const Blocks& record) {
     return;
   }
   blocks_->blocks.insert(blocks_->blocks.end(), record.blocks.begin(), record.blocks.end());
+}
+
+void Trace::on(const Recycled& record) {
+  now_ns_ = std::max(now_ns_, record.at_ns);
+  recycled_stacks_ += record.stacks.size();
+  std::unordered_set<StackId> gone(record.stacks.begin(), record.stacks.end());
+  gone.erase(kRecycledStack);
+  std::vector<std::pair<SiteKey, Site>> folded;
+  std::erase_if(sites_, [&](auto& entry) {
+    if (!gone.contains(entry.first.stack)) return false;
+    folded.emplace_back(entry.first, std::move(entry.second));
+    return true;
+  });
+  for (const auto& [key, site] : folded) fold(key, site);
+  for (StackId stack : gone) stacks_.erase(stack);
+}
+
+void Trace::fold(const SiteKey& key, const Site& site) {
+  Site& sum = sites_[{kRecycledStack, key.image, key.kind}];
+  sum.counters.acquired_count += site.counters.acquired_count;
+  sum.counters.acquired_bytes += site.counters.acquired_bytes;
+  sum.counters.released_count += site.counters.released_count;
+  sum.counters.released_bytes += site.counters.released_bytes;
+  sum.counters.since_ns = std::max(sum.counters.since_ns, site.counters.since_ns);
+  // When the image was first read is known by the first point of its sites.
+  const auto& points = site.series.points();
+  const auto& begun = sum.series.points();
+  if (points.empty() || (!begun.empty() && begun.front().at_ns <= points.front().at_ns)) return;
+  sum.series = {};
+  sum.series.add({points.front().at_ns, 0, 0});
 }
 
 void Trace::on(const FrameNames& record) {

@@ -74,6 +74,9 @@ class Trace {
     return file_losses_;
   }
 
+  /// Stacks that were dropped because they held nothing and the tables were full.
+  [[nodiscard]] std::uint64_t recycled_stacks() const { return recycled_stacks_; }
+
   /// The newest walk of single blocks, if there was one.
   [[nodiscard]] const std::optional<Blocks>& blocks() const { return blocks_; }
 
@@ -85,6 +88,8 @@ class Trace {
   void on(const Stack& record);
   void on(const Snapshot& record);
   void on(const Blocks& record);
+  void on(const Recycled& record);
+  void fold(const SiteKey& key, const Site& site);
   void on(const FrameNames& record);
   void on(const TraceEnd& record);
   void on(const FileLoss& record);
@@ -99,6 +104,7 @@ class Trace {
   std::optional<Blocks> blocks_;
   Losses losses_{};
   std::uint64_t probe_hits_ = 0;
+  std::uint64_t recycled_stacks_ = 0;
   std::uint64_t now_ns_ = 0;
   std::uint32_t snapshots_ = 0;
   bool ended_ = false;

@@ -108,6 +108,7 @@ std::string write_json(const analyze::Report& report) {
                      {"percent_of_target_cpu", report.percent_of_target_cpu}};
   out["losses"] = losses(report.losses);
   out["file_losses"] = array_of(report.file_losses, file_loss);
+  out["stacks_recycled"] = report.stacks_recycled;
   out["all"] = {
       {"sites", report.all_sites},
       {"outstanding",

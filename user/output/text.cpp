@@ -264,6 +264,11 @@ std::string foot(const analyze::Report& report) {
                      "this recording is cut off: it ends in the middle, and the report shows "
                      "the last moment that it holds");
   }
+  if (report.stacks_recycled > 0) {
+    out += paragraph("", fmt::format("{} with nothing outstanding made room for others in the full "
+                                     "tables; --max-stacks and --max-sites set their size",
+                                     counted(report.stacks_recycled, "call stack", "call stacks")));
+  }
   return out + all_losses(report);
 }
 

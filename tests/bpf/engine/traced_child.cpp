@@ -90,13 +90,18 @@ TracedHooks::TracedHooks(Options options) {
                                          .cgroup = info.cgroup,
                                          .since_ns = 0});
            },
-       .on_module = [](const tracer::Module&) {}});
+       .on_module = [](const tracer::Module&) {},
+       .on_unwind_loss = [](const tracer::UnwindLoss&) {},
+       .on_python = [](std::uint32_t, const tracer::PythonProcess&) {}});
   EXPECT_TRUE(tracer) << tracer.error().message();
   tracer_ = std::move(*tracer);
   tracer::EngineMaps maps = tracer_->engine().maps();
   auto source = collect::LiveSource::create(
       {.events = maps.events,
        .call_sites = maps.call_sites,
+       .call_stacks = maps.call_stacks,
+       .retiring_stacks = maps.retiring_stacks,
+       .stacks_retire = maps.stacks_retire,
        .live_resources = maps.live_resources,
        .losses = maps.losses,
        .probe_hits = maps.probe_hits},
@@ -116,7 +121,8 @@ TracedHooks::TracedHooks(Options options) {
                                               .at_ns = 0});
              }
            },
-       .mapped = options.mapped},
+       .mapped = options.mapped,
+       .python = {}},
       sink_);
   EXPECT_TRUE(source) << source.error().message();
   source_ = std::move(*source);

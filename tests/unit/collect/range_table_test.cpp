@@ -349,6 +349,34 @@ TEST_F(RangeTableTest, LengthsThatMakeNoSenseDoNoHarm) {
   EXPECT_EQ(counters(5).outstanding_bytes(), 0U);
 }
 
+TEST_F(RangeTableTest, AStackIsInUseUntilAllOfItIsReleasedAndTold) {
+  acquire(kBase, kPage, 5);
+  static_cast<void>(table_.take_changed_sites());
+  EXPECT_THAT(table_.stacks_in_use(), UnorderedElementsAre(model::StackId{5}));
+  take(kBase, kPage);
+  table_.settle();
+  EXPECT_THAT(table_.stacks_in_use(), UnorderedElementsAre(model::StackId{5}));
+  static_cast<void>(table_.take_changed_sites());
+  EXPECT_THAT(table_.stacks_in_use(), UnorderedElementsAre(model::StackId{5}))
+      << "the call may still fail";
+  table_.settle();
+  EXPECT_THAT(table_.stacks_in_use(), IsEmpty());
+}
+
+TEST_F(RangeTableTest, AForgottenStackCountsFromZeroAgain) {
+  acquire(kBase, kPage, 5);
+  acquire(kBase + kPage, kPage, 6);
+  release(kBase, kPage);
+  EXPECT_EQ(table_.site_count(), 2U);
+  const model::StackId gone{5};
+  table_.forget({&gone, 1});
+  EXPECT_EQ(table_.site_count(), 1U);
+  EXPECT_EQ(counters(6).acquired_count, 1U);
+  acquire(kBase, 100, 5);
+  EXPECT_EQ(counters(5), (model::Counters{1, 100, 0, 0, 100}));
+  EXPECT_EQ(table_.site_count(), 2U);
+}
+
 TEST_F(RangeTableTest, RingEventsAreApplied) {
   lt_event_range event{};
   event.header = {LT_EVENT_RANGE_ACQUIRED, 4242, kImage.value, kThread, 1500};

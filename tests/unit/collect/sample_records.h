@@ -100,6 +100,10 @@ inline std::vector<model::Record> newer_records() {
                       .subject = model::FileSubject::unwind,
                       .count = UINT64_MAX,
                       .why = "malformed .eh_frame"},
+      sample_snapshot(3),
+      model::Recycled{.at_ns = 3'500'000'000, .stacks = {{7}, {UINT64_MAX}}},
+      model::Recycled{.at_ns = 3'500'000'001, .stacks = {}},
+      sample_snapshot(4),  // stack 7 has come back
   };
 }
 
