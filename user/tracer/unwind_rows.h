@@ -21,6 +21,11 @@ class UnwindRows {
   /// shards.
   [[nodiscard]] static Result<UnwindRows> create(int outer_fd, uint64_t most_bytes);
 
+  /// Makes shards for about this many rows beside those stored, as far as the bound goes. To be
+  /// called before many are stored: the kernel waits for a grace period (some 10 ms) each time that
+  /// a map of maps is changed, and this changes it once.
+  void reserve(uint64_t rows);
+
   /// Stores the rows of one page, which never straddle two shards, and returns where: an
   /// lt_unwind_page::first. Empty when the bound is reached.
   [[nodiscard]] std::optional<uint32_t> store(std::span<const uint64_t> rows);
@@ -39,7 +44,8 @@ class UnwindRows {
   UnwindRows(int outer_fd, uint64_t most_shards, uint32_t slots)
       : outer_fd_(outer_fd), most_shards_(most_shards), shards_(slots) {}
   [[nodiscard]] std::optional<uint32_t> store_in(uint32_t index, std::span<const uint64_t> rows);
-  [[nodiscard]] Result<void> open_shard(uint32_t index);
+  [[nodiscard]] std::vector<uint32_t> unused_shards(uint64_t most) const;
+  [[nodiscard]] Result<void> open_shards(const std::vector<uint32_t>& indices);
 
   int outer_fd_;
   uint64_t most_shards_;

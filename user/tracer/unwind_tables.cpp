@@ -121,6 +121,7 @@ bool UnwindTables::store_pages(const unwind::Table& table, uint32_t first_page) 
   for (const lt_unwind_rule& rule : table.rules) shared.push_back(shared_rule(rule));
   constexpr uint64_t address_bits = ~uint64_t{0} << 48;
   std::vector<uint64_t> rows;
+  rows_.reserve(table.rows.size());
   for (uint32_t i = 0; i < table.pages.size(); ++i) {
     const auto [first, count] = table.pages[i];
     rows.assign(table.rows.begin() + first, table.rows.begin() + first + count);
