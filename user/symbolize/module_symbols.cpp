@@ -53,8 +53,8 @@ void cut(std::string& name, std::size_t size) {
 
 }  // namespace
 
-ModuleSymbols::ModuleSymbols(const ModuleFile& file, FileLosses& losses)
-    : query_{file.path, file.build_id, {}, file.root}, losses_(losses) {
+ModuleSymbols::ModuleSymbols(const ModuleFile& file, FileLosses& losses, Debuginfod* debuginfod)
+    : query_{file.path, file.build_id, {}, file.root}, losses_(losses), debuginfod_(debuginfod) {
   auto opened = open_module(file);
   if (!opened) {
     why_unread_ = opened.error().what;
@@ -69,6 +69,7 @@ ModuleSymbols::ModuleSymbols(const ModuleFile& file, FileLosses& losses)
 
 std::vector<model::SourceFrame> ModuleSymbols::look_up(std::uint64_t address) {
   check_files();
+  take_fetched();
   DwarfFrames found;
   if (dwarf_) found = dwarf_->look_up(address);
   if (found.frames.empty()) {
@@ -111,6 +112,27 @@ void ModuleSymbols::open_debug_file() {
   if (debug_file_) debug_dwarf_ = DwarfFile::open(*debug_file_, query_, losses_);
   const bool wanted = !file_ && !debug_file_ && query_.path.starts_with('/');
   if (wanted) losses_.add(query_.path, why_unread_);
+  fetching_ = debuginfod_ != nullptr && !debug_file_ && !dwarf_ && !query_.build_id.empty();
+  take_fetched();
+}
+
+void ModuleSymbols::take_fetched() {
+  if (!fetching_) return;
+  auto answer = debuginfod_->fetch(query_.build_id);
+  if (answer.state == Debuginfod::State::pending) return;
+  fetching_ = false;
+  if (answer.state == Debuginfod::State::failed) {
+    losses_.add(query_.path, "no debug file: " + answer.why, 1);
+    return;
+  }
+  auto file = ElfFile::open(std::move(answer.fd));
+  if (!file || (*file)->build_id() != query_.build_id) {
+    losses_.add(query_.path, "the debug file that debuginfod sent is not of this build", 1);
+    return;
+  }
+  symbols_.reset();  // made anew with those of the debug file
+  debug_file_ = std::move(*file);
+  debug_dwarf_ = DwarfFile::open(*debug_file_, query_, losses_);
 }
 
 SymbolTable& ModuleSymbols::symbols() {

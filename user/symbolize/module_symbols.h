@@ -8,6 +8,7 @@
 
 #include "user/model/record.h"
 #include "user/symbolize/debug_files.h"
+#include "user/symbolize/debuginfod.h"
 #include "user/symbolize/dwarf_file.h"
 #include "user/symbolize/elf_file.h"
 #include "user/symbolize/file_losses.h"
@@ -25,8 +26,9 @@ class ModuleSymbols {
  public:
   /// Opens what `file` describes. A file that cannot be read or is of another build is left out;
   /// its debug file is still looked for.
-  /// `losses` gets what could not be read of which file, and must outlive this.
-  ModuleSymbols(const ModuleFile& file, FileLosses& losses);
+  /// `losses` gets what could not be read of which file, and must outlive this, as must
+  /// `debuginfod` (null: none is asked).
+  ModuleSymbols(const ModuleFile& file, FileLosses& losses, Debuginfod* debuginfod);
 
   /// As Symbolizer::look_up.
   [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
@@ -36,6 +38,8 @@ class ModuleSymbols {
   /// is what its users know (malloc for __libc_malloc) or says more (a mangled name).
   void prefer_symbol(std::string& function, std::uint64_t begin);
   void open_debug_file();
+  /// Takes the debug file that was asked for, if it has come.
+  void take_fetched();
   SymbolTable& symbols();
   /// Names that are too long for any use are cut.
   void cut_names(std::vector<model::SourceFrame>& frames);
@@ -51,7 +55,9 @@ class ModuleSymbols {
   std::unique_ptr<DwarfFile> dwarf_;
   std::unique_ptr<DwarfFile> debug_dwarf_;
   std::unique_ptr<SymbolTable> symbols_;
+  Debuginfod* debuginfod_;
   bool debug_file_looked_for_ = false;
+  bool fetching_ = false;
 };
 
 }  // namespace leaktrace::symbolize

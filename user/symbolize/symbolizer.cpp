@@ -38,12 +38,13 @@ struct Symbolizer::State {
       recent.pop_back();
     }
     module.losses.clear();
-    module.symbols = std::make_unique<ModuleSymbols>(module.file, module.losses);
+    module.symbols = std::make_unique<ModuleSymbols>(module.file, module.losses, debuginfod.get());
     recent.push_front(id);
     module.recent = recent.begin();
     return module.symbols.get();
   }
 
+  std::unique_ptr<Debuginfod> debuginfod;  ///< outlives the modules, which ask it
   std::unordered_map<model::ModuleId, Module> modules;
   std::list<model::ModuleId> recent;  ///< modules that are open, the last used first
 };
@@ -60,6 +61,14 @@ std::vector<model::SourceFrame> Symbolizer::look_up(model::ModuleId module, std:
   ModuleSymbols* symbols = state_->open(module);
   if (symbols == nullptr) return {model::SourceFrame{}};
   return symbols->look_up(address);
+}
+
+void Symbolizer::use(std::unique_ptr<Debuginfod> debuginfod) {
+  state_->debuginfod = std::move(debuginfod);
+}
+
+Debuginfod* Symbolizer::debuginfod() const {
+  return state_->debuginfod.get();
 }
 
 std::vector<model::FileLoss> Symbolizer::file_losses() const {

@@ -9,6 +9,7 @@
 #include "user/base/result.h"
 #include "user/base/unique_fd.h"
 #include "user/model/record.h"
+#include "user/symbolize/debuginfod.h"
 
 namespace leaktrace::symbolize {
 
@@ -39,6 +40,12 @@ class Symbolizer {
   /// empty: where no symbol is known, one frame without a function.
   [[nodiscard]] std::vector<model::SourceFrame> look_up(model::ModuleId module,
                                                         std::uint64_t address);
+
+  /// Asks for debug files that are not on this machine from now on; call it before the first
+  /// look-up. Look-ups do not wait: they say what is known, and say more when a file is here.
+  void use(std::unique_ptr<Debuginfod> debuginfod);
+  /// Null unless there is one in use.
+  [[nodiscard]] Debuginfod* debuginfod() const;
 
   /// What could not be read of the files that names were asked of so far, one record a file.
   [[nodiscard]] std::vector<model::FileLoss> file_losses() const;

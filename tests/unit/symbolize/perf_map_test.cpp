@@ -193,7 +193,8 @@ TEST(PerfMap, OfNodeNamesFunctionsWithFileAndLine) {
                            "function remember_session(n) { kept.push([n]); return kept.length; }\n"
                            "for (let i = 0; i < 20000; i++) remember_session(i);\n"
                            "setInterval(() => {}, 1000);\n";
-  const Child node({"node", "--perf-basic-prof", script});
+  const Child node(
+      {"node", "--perf-basic-prof", "--logfile=/dev/null", "--no-logfile-per-isolate", script});
   ASSERT_GT(node.pid(), 0);
   const auto map_path = fmt::format("/tmp/perf-{}.map", node.pid());
   const auto line = eventually([&]() -> std::optional<std::string> {
