@@ -249,6 +249,7 @@ static __always_inline int ends(struct pt_regs* ctx, struct lt_probe* probe) {
   probe->call = call_of(probe->thread, probe->row->kind);
   if (!ends_call(ctx, probe->call, probe->process->image, probe->row->kind)) return 0;
   probe->call->active = 0;
+  probe->thread->unloads = probe->process->unloads;
   probe->row = row_at(probe->call->row);
   return probe->row != NULL;
 }

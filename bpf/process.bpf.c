@@ -123,14 +123,26 @@ int BPF_PROG(stop_at_mapping, struct pt_regs* registers, long number) {
   return 0;
 }
 
-/* On the dynamic loader's _dl_debug_state, which it calls for debuggers around each change of the
- * list of libraries (SVR4 r_brk; glibc elf/dl-debug.c). */
+/*
+ * On the dynamic loader's _dl_debug_state, which it calls for debuggers around each change of the
+ * list of libraries (SVR4 r_brk; glibc elf/dl-debug.c). The cookie is the distance from there to
+ * its struct r_debug (<link.h>), or 0. That says, before anything is unmapped, that a library is
+ * being closed: what is mapped in its place has other stacks, from its first instruction on.
+ */
+#define LT_R_STATE 24
+#define LT_RT_DELETE 2
+
 SEC("uprobe")
 int code_mapped(struct pt_regs* ctx) {
   keep_own_stack(ctx);
   struct lt_process* process = current_process();
-  if (process)
-    send_process(LT_EVENT_CODE_MAPPED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
+  if (!process) return 0;
+  __u64 distance = bpf_get_attach_cookie(ctx);
+  __u32 state = 0;
+  if (distance)
+    bpf_probe_read_user(&state, sizeof(state), (void*)(PT_REGS_IP(ctx) + distance + LT_R_STATE));
+  if (state == LT_RT_DELETE) process->unloads++;
+  send_process(LT_EVENT_CODE_MAPPED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
   return 0;
 }
 

@@ -2,7 +2,8 @@
 /*
  * The identity of a call stack, and its one journey to user space.
  *
- * A stack is known by a 64-bit hash of its image and frames; a second hash tells apart two stacks
+ * A stack is known by a 64-bit hash of its image and frames, and of how often the process had
+ * closed libraries: an address means other code after that. A second hash tells apart two stacks
  * that share the first. Frames go to user space once, when the stack is first seen; what stays in
  * the kernel is the identity.
  *
@@ -65,8 +66,8 @@ static __always_inline __u64 id_from(__u64 hash) {
 /* Hashes thread->frames[0, words) into thread->hash. Global, like walk_stack. */
 __noinline int hash_frames(struct lt_thread* thread, __u32 words, __u32 image) {
   if (!thread) return 0;
-  __u64 id = mix(0x9e3779b97f4a7c15ULL, image);
-  __u64 check = image;
+  __u64 id = mix(0x9e3779b97f4a7c15ULL, image | (__u64)thread->unloads << 32);
+  __u64 check = image + ((__u64)thread->unloads << 32);
   for (__u32 i = 0; i < LT_STACK_WORDS; i++) {
     if (i >= words) break;
     id = mix(id, thread->frames[i]);

@@ -45,8 +45,10 @@ struct lt_thread {
   struct lt_registers registers;       /* where a walk begins */
   __u32 reason;                        /* enum lt_stack_flags: why it ended */
   __u32 native_frames;                 /* found by the walk */
-  struct lt_stack_hash hash;           /* of the frames it found */
-  struct lt_event_stack_head event;    /* a stack event is built in place: this, then frames */
+  __u32 unloads;                       /* the process's, when the stack is taken */
+  __u32 reserved;
+  struct lt_stack_hash hash;        /* of the frames it found */
+  struct lt_event_stack_head event; /* a stack event is built in place: this, then frames */
   __u64 frames[LT_STACK_WORDS];
   struct lt_unwind_scratch scratch;
   __u64 python_state; /* the interpreter's PyThreadState of this thread, once found */

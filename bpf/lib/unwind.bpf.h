@@ -159,6 +159,7 @@ __weak __noinline __u64 lt_unwind_find(__u64 pc, __u64 first, __u64 count, __u64
   const struct lt_unwind_range* range = bpf_map_lookup_elem(&unwind_ranges, &index);
   if (!range) return 0;
   const __u64 none = (__u64)LT_UNWIND_CFA_NONE << 12;
+  if (!range->pages) return none | LT_UNWIND_ROW_UNKNOWN;
   __u64 address = pc - range->bias;
   if ((address >> LT_UNWIND_PAGE_SHIFT) >= range->pages) return none;
   __u64 row = lt_unwind_find_row(address, range->first_page, nothing);
@@ -256,11 +257,14 @@ static __always_inline __u64 lt_unwind_entry_sp(__u64 cfa) {
 }
 
 /* Code without unwind information: {saved frame pointer, return address} where fp points. */
-__weak __noinline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch* scratch) {
+__weak __noinline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch* scratch, __u64 row) {
   if (!scratch) return LT_UNWIND_STOP;
   __u64 fp = scratch->regs.fp, caller_fp, ra;
-  /* The ABI: the outermost frame has 0. musl and Go do so in code that nothing describes. */
-  if (!fp) return lt_unwind_stop(scratch, LT_STACK_COMPLETE);
+  /* The ABI: the outermost frame has 0. musl and Go do so in code that nothing describes; generated
+   * code may use the register for anything. */
+  if (!fp)
+    return lt_unwind_stop(scratch,
+                          row & LT_UNWIND_ROW_UNKNOWN ? LT_STACK_NO_ROW : LT_STACK_COMPLETE);
   if (fp & 7 || fp - scratch->regs.sp >= LT_UNWIND_FRAME_POINTER_REACH)
     return lt_unwind_stop(scratch, LT_STACK_NO_ROW);
   if (lt_unwind_read(scratch, fp, &caller_fp) || lt_unwind_read(scratch, fp + 8, &ra))
@@ -381,7 +385,7 @@ __weak __noinline int lt_unwind_step(struct lt_unwind_scratch* scratch) {
     case LT_UNWIND_CFA_END:
       return lt_unwind_stop(scratch, LT_STACK_COMPLETE);
     case LT_UNWIND_CFA_NONE:
-      return lt_unwind_frame_pointer_step(scratch);
+      return lt_unwind_frame_pointer_step(scratch, row);
     case LT_UNWIND_CFA_RULE:
       scratch->guessed = 0;
       return lt_unwind_rule_step(scratch, LT_UNWIND_ROW_RULE(row));

@@ -111,8 +111,10 @@ enum lt_process_flags {
 struct lt_process {
   __u32 image;
   __u32 flags;
+  __u32 unloads; /* libraries were closed so often: their addresses are others' then */
+  __u32 reserved;
 };
-LT_ASSERT_SIZE(struct lt_process, 8);
+LT_ASSERT_SIZE(struct lt_process, 16);
 
 /* ---- What is live, and the counters of each call site ------------------------------------ */
 

@@ -37,6 +37,10 @@
  * CFA: where the frame pointer (or, see LT_UNWIND_RA_SLOT, the return address) is saved. With
  * LT_UNWIND_CFA_RULE bits 16..47 are the index in unwind_rules instead. No row is 0.
  */
+/* Set by the search only: the code is in no file whose rows are loaded (JIT code), so that nothing
+ * is known of how its stacks end. */
+#define LT_UNWIND_ROW_UNKNOWN 1ULL
+
 #define LT_UNWIND_ROW_ADDRESS(row) ((__u32)((row) >> 48))
 #define LT_UNWIND_ROW_CFA_OFFSET(row) ((__s64)(__s16)((row) >> 32) * 8)
 #define LT_UNWIND_ROW_SLOT_OFFSET(row) ((__s64)(__s16)((row) >> 16) * 8)

@@ -73,6 +73,9 @@ class SymbolReader {
       if (name == "malloc") image_.imports_malloc = true;
       return;
     }
+    if (name == "_r_debug" && GELF_ST_TYPE(symbol.st_info) == STT_OBJECT) {
+      image_.loader_state = symbol.st_value;
+    }
     if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC) return;
     auto found = wanted_.find(std::string(name));
     if (found == wanted_.end()) return;

@@ -29,7 +29,8 @@ struct ElfImage {
   std::string build_id;            ///< lower-case hex, empty when there is none
   std::uint64_t entry_offset = 0;  ///< of the entry point, in the file
   bool imports_malloc = false;
-  std::vector<Segment> segments;          ///< PT_LOAD
+  std::uint64_t loader_state = 0;  ///< address of _r_debug, in the dynamic loader; 0: not there
+  std::vector<Segment> segments;   ///< PT_LOAD
   std::vector<FunctionSymbol> functions;  ///< those of the wanted names that the file defines
 
   /// Reads the file. `wanted`: the function names to look for, in .dynsym and .symtab. A symbol

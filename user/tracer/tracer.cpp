@@ -28,6 +28,12 @@ using Tables = UnwindFollower::Tables;
 constexpr std::chrono::milliseconds least_pause{10};
 constexpr std::chrono::seconds most_pause{1};
 
+// From the loader's hook to its struct r_debug, as the BPF side is told; 0: it has none.
+std::uint64_t distance_to_state(const ElfImage& image, const FunctionSymbol& hook) {
+  auto address = image.address_of(hook.file_offset);
+  return address && image.loader_state != 0 ? image.loader_state - *address : 0;
+}
+
 bool is_gone(pid_t pid) {
   return ::kill(pid, 0) != 0 && errno == ESRCH;
 }
@@ -57,7 +63,8 @@ Result<std::unique_ptr<Tracer>> Tracer::create(TracerOptions options, TracerList
 Result<void> Tracer::add_process(pid_t pid, std::uint32_t flags) {
   if (options_.follow) flags |= LT_PROCESS_FOLLOW;
   std::uint32_t image = ++last_image_;
-  auto added = engine_.set_process(pid, {image, flags});
+  auto added =
+      engine_.set_process(pid, {.image = image, .flags = flags, .unloads = 0, .reserved = 0});
   if (!added) return added;
   TracedProcess& process = processes_[pid];
   process.image = image;
@@ -172,8 +179,9 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& mo
   }
   for (const FunctionSymbol& function : module.image.functions) {
     if (function.name != kLoaderHook) continue;
-    auto links = engine_.attach(EngineProgram::code_mapped, options_.follow ? -1 : pid,
-                                module.fd.get(), {{function.file_offset}, {0}});
+    auto links =
+        engine_.attach(EngineProgram::code_mapped, options_.follow ? -1 : pid, module.fd.get(),
+                       {{function.file_offset}, {distance_to_state(module.image, function)}});
     if (!links) continue;  // new libraries are then seen by the first unknown address in a stack
     std::ranges::move(*links, std::back_inserter(process.loader_hook));
   }
