@@ -190,7 +190,7 @@ std::vector<model::SiteCounters> LiveSource::take_changed_sites(
   }
   if (any_second) {  // a site of which both entries changed is named once
     std::ranges::sort(changed);
-    changed.erase(std::ranges::unique(changed).begin(), changed.end());
+    changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
   }
   std::vector<model::SiteCounters> sites;
   sites.reserve(changed.size());

@@ -29,16 +29,16 @@ void* at(std::uintptr_t address) {
 }
 
 // The bits of a number choose the way down, so each number is a stack of its own. Neither function
-// may be inlined, cloned or turned into a loop.
+// may be inlined, nor its call turned into a jump.
 using Work = void (*)(std::uint64_t);
-[[gnu::noipa]] void go_down(std::uint64_t path, int bits, Work work, std::uint64_t argument);
+[[gnu::noinline]] void go_down(std::uint64_t path, int bits, Work work, std::uint64_t argument);
 
-[[gnu::noipa]] void go_aside(std::uint64_t path, int bits, Work work, std::uint64_t argument) {
+[[gnu::noinline]] void go_aside(std::uint64_t path, int bits, Work work, std::uint64_t argument) {
   go_down(path, bits, work, argument);
   asm volatile("" ::: "memory");
 }
 
-[[gnu::noipa]] void go_down(std::uint64_t path, int bits, Work work, std::uint64_t argument) {
+[[gnu::noinline]] void go_down(std::uint64_t path, int bits, Work work, std::uint64_t argument) {
   if (bits == 0) {
     work(argument);
   } else if ((path & 1) == 0) {
