@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens when a program goes through more call stacks than the tables hold: those that hold
 // nothing make room, and no count is lost or wrong for it.
+#include <bpf/bpf.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -80,6 +82,18 @@ class Shared {
   Truth* truth_;
 };
 
+/// Entries of the table of stacks that are of second places.
+std::size_t second_places(TracedHooks& hooks) {
+  const int stacks = hooks.tracer().engine().maps().call_stacks;
+  std::size_t found = 0;
+  std::uint64_t id = 0;
+  for (int error = bpf_map_get_next_key(stacks, nullptr, &id); error == 0;
+       error = bpf_map_get_next_key(stacks, &id, &id)) {
+    if ((id & LT_STACK_SECOND_PLACE) != 0) ++found;
+  }
+  return found;
+}
+
 class RecyclingTest : public testing::TestWithParam<ProbeMode> {
  protected:
   void SetUp() override {
@@ -149,6 +163,52 @@ TEST_P(RecyclingTest, StacksThatHoldNothingMakeRoom) {
   EXPECT_EQ(hooks.total(Kind::heap).outstanding_count(), kRounds);
   EXPECT_EQ(hooks.loss(LT_LOSS_MISSED_RELEASE), kRounds);
   expect_counters_and_blocks_agree(hooks);
+}
+
+// A stack that is entered again while it retires is at its second place in the tables then, and one
+// site to whoever reads the report.
+TEST_P(RecyclingTest, AStackThatIsUsedWhileItRetiresStaysOneSite) {
+  constexpr std::uint64_t kPaths = 460;
+  constexpr int kMostRounds = 10;
+  Shared truth;
+  Child child([&truth] {
+    const std::uint64_t first = truth->next_path;
+    for (std::uint64_t path = first; path < first + kPaths; ++path) {
+      go_down(path, kPathBits, acquire_heap, 64 + path * 64);
+      ++truth->acquired;
+      if (truth->stop) {  // walk slowly and keep
+        ::usleep(500);
+        continue;
+      }
+      hooked_release(at(64 + path * 64));
+      ++truth->released;
+    }
+  });
+  TracedHooks::Options settings = options();
+  settings.limits.stacks = 512;
+  TracedHooks hooks(settings);
+  auto attached = hooks.tracer().attach(child.pid());
+  ASSERT_TRUE(attached) << attached.error().message();
+  std::size_t at_second_place = 0;
+  for (int round = 0; round < kMostRounds && at_second_place == 0; ++round) {
+    truth->stop = false;
+    ASSERT_TRUE(child.work());  // closes what the round before kept, as a missed release
+    hooks.read();
+    truth->stop = true;
+    std::thread worker([&child] { EXPECT_TRUE(child.work()); });
+    while (truth->acquired % kPaths == 0) std::this_thread::yield();
+    hooks.read();
+    at_second_place = second_places(hooks);
+    worker.join();
+    hooks.read();
+    const model::Counters heap = hooks.total(Kind::heap);
+    EXPECT_EQ(heap.acquired_count, truth->acquired);
+    EXPECT_EQ(heap.outstanding_count(), kPaths);
+    expect_counters_and_blocks_agree(hooks);
+  }
+  EXPECT_GT(at_second_place, 0U);
+  EXPECT_GT(hooks.trace_model().recycled_stacks(), 0U);
+  EXPECT_EQ(hooks.losses_but({LT_LOSS_MISSED_RELEASE, LT_LOSS_STACK_TABLE_FULL}), 0U);
 }
 
 // Threads acquire at stacks that are being retired, at any moment of it: what they counted
