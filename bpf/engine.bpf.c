@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The engine: six programs that know no function by name. What a hooked function does is its
+ * The engine: five programs that know no function by name. What a hooked function does is its
  * catalog row, found by the attach cookie.
  *
  *            entry                                return
  *   acquire  acquire_enter: remember the size     acquire_exit: success? walk, store, count
- *   replace  replace_enter: take the old one out  replace_exit: success? close old, store new
+ *   replace  replace_enter: take the old one out  acquire_exit: and close the old one
  *   release  release_enter: take out, count       release_exit: ranges whose release failed
  *
  * Of nested calls of one kind on a thread only the outermost counts. A return belongs to it when
  * the stack pointer says so, which needs no count of depths that longjmp or an exception could
- * upset.
+ * upset. All that walks stacks is one program, because the verifier looks at the walk once for each
+ * program that has it, and attaching waits for that.
  */
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
@@ -280,16 +281,6 @@ int acquire_enter(struct pt_regs* ctx) {
 }
 
 SEC("uprobe")
-int acquire_exit(struct pt_regs* ctx) {
-  struct lt_probe probe;
-  if (!ends(ctx, &probe)) return 0;
-  __u64 result = returned(ctx);
-  if (succeeded(probe.row->success, result))
-    acquire_result(ctx, probe.thread, probe.row, probe.call, probe.process->image, result);
-  return 0;
-}
-
-SEC("uprobe")
 int release_enter(struct pt_regs* ctx) {
   struct lt_probe probe;
   if (!look_up(ctx, &probe)) return 0;
@@ -331,8 +322,8 @@ int replace_enter(struct pt_regs* ctx) {
   return 0;
 }
 
-static __always_inline void finish_replaced_point(const struct lt_process* process,
-                                                  struct lt_call* call, __u32 kind, int released) {
+static __always_inline void close_replaced_point(const struct lt_process* process,
+                                                 struct lt_call* call, __u32 kind, int released) {
   if (released) {
     if (call->has_old)
       count_released(process->image, kind, &call->old);
@@ -344,19 +335,24 @@ static __always_inline void finish_replaced_point(const struct lt_process* proce
   call->has_old = 0;
 }
 
+static __always_inline void close_replaced(const struct lt_probe* probe, int success) {
+  if (probe->row->extent == LT_EXTENT_POINT) {
+    /* glibc's realloc(p, 0) frees p and returns NULL (manual, "Changing the Size of a Block"). */
+    close_replaced_point(probe->process, probe->call, probe->row->kind,
+                         success || (probe->call->old_handle && !probe->call->weight));
+  } else if (!success) {
+    send_restored(probe);
+  }
+}
+
+/* The return of a call that acquires, or that replaces. */
 SEC("uprobe")
-int replace_exit(struct pt_regs* ctx) {
+int acquire_exit(struct pt_regs* ctx) {
   struct lt_probe probe;
   if (!ends(ctx, &probe)) return 0;
   __u64 result = returned(ctx);
   int success = succeeded(probe.row->success, result);
-  if (probe.row->extent == LT_EXTENT_POINT) {
-    /* glibc's realloc(p, 0) frees p and returns NULL (manual, "Changing the Size of a Block"). */
-    finish_replaced_point(probe.process, probe.call, probe.row->kind,
-                          success || (probe.call->old_handle && !probe.call->weight));
-  } else if (!success) {
-    send_restored(&probe);
-  }
+  if (probe.row->operation == LT_OP_REPLACE) close_replaced(&probe, success);
   if (success)
     acquire_result(ctx, probe.thread, probe.row, probe.call, probe.process->image, result);
   return 0;

@@ -45,8 +45,7 @@ Unexpected load_error(int error) {
 }
 
 bool is_return_program(EngineProgram program) {
-  return program == EngineProgram::acquire_exit || program == EngineProgram::release_exit ||
-         program == EngineProgram::replace_exit;
+  return program == EngineProgram::acquire_exit || program == EngineProgram::release_exit;
 }
 
 Unexpected attach_error(int error) {
@@ -91,8 +90,8 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   if (mode == ProbeMode::multi) {
     for (auto which :
          {EngineProgram::acquire_enter, EngineProgram::acquire_exit, EngineProgram::release_enter,
-          EngineProgram::release_exit, EngineProgram::replace_enter, EngineProgram::replace_exit,
-          EngineProgram::code_mapped, EngineProgram::entry_reached}) {
+          EngineProgram::release_exit, EngineProgram::replace_enter, EngineProgram::code_mapped,
+          EngineProgram::entry_reached}) {
       bpf_program__set_expected_attach_type(engine.program(which), kTraceUprobeMulti);
     }
   }
@@ -136,8 +135,6 @@ bpf_program* Engine::program(EngineProgram which) const {
       return programs.release_exit;
     case EngineProgram::replace_enter:
       return programs.replace_enter;
-    case EngineProgram::replace_exit:
-      return programs.replace_exit;
     case EngineProgram::code_mapped:
       return programs.code_mapped;
     case EngineProgram::entry_reached:

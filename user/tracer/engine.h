@@ -57,7 +57,6 @@ enum class EngineProgram {
   release_enter,
   release_exit,
   replace_enter,
-  replace_exit,
   code_mapped,
   entry_reached,
 };

@@ -42,9 +42,10 @@ bool runs_on(EngineProgram program, const catalog::Row& row) {
       return row.abi.operation == LT_OP_RELEASE && row.needs_return();
     case EngineProgram::release_enter:
       return row.abi.operation == LT_OP_RELEASE;
-    case EngineProgram::replace_exit:
     case EngineProgram::replace_enter:
       return row.abi.operation == LT_OP_REPLACE;
+    case EngineProgram::acquire_exit:
+      return row.abi.operation != LT_OP_RELEASE;
     default:
       return row.abi.operation == LT_OP_ACQUIRE;
   }
@@ -63,8 +64,8 @@ ProbeTargets targets_of(EngineProgram program, const std::vector<Hook>& hooks,
 
 // A return probe before its entry probe: an entry without a return would wait for ever.
 constexpr std::array kAttachOrder = {EngineProgram::release_exit, EngineProgram::release_enter,
-                                     EngineProgram::replace_exit, EngineProgram::replace_enter,
-                                     EngineProgram::acquire_exit, EngineProgram::acquire_enter};
+                                     EngineProgram::acquire_exit, EngineProgram::replace_enter,
+                                     EngineProgram::acquire_enter};
 
 }  // namespace
 
