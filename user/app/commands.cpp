@@ -3,10 +3,12 @@
 
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <utility>
 
+#include "user/app/debug_files.h"
 #include "user/app/doctor.h"
 #include "user/app/live_trace.h"
 #include "user/app/reporting.h"
@@ -18,18 +20,40 @@
 namespace leaktrace::app {
 namespace {
 
-/// Puts the names of all frames into a recording, so that it can be read where the files are not.
-Result<void> record_names(const model::Trace& trace, symbolize::Symbolizer& symbolizer,
-                          collect::RecordSink& sink) {
-  std::set<std::pair<model::ModuleId, std::uint64_t>> named;
+using FrameVisitor = std::function<Result<void>(const model::RawFrame&)>;
+
+/// Each frame of a file that the trace has no name of yet, once.
+Result<void> each_nameless_frame(const model::Trace& trace, const FrameVisitor& visit) {
+  std::set<std::pair<model::ModuleId, std::uint64_t>> seen;
   for (const auto& [id, stack] : trace.stacks()) {
     for (const model::RawFrame& frame : stack.frames) {
       if (frame.module.value == 0 || trace.names(frame.module, frame.offset) != nullptr) continue;
-      if (!named.emplace(frame.module, frame.offset).second) continue;
-      auto written = sink.accept(model::FrameNames{
-          frame.module, frame.offset, symbolizer.look_up(frame.module, frame.offset - 1)});
-      if (!written) return written;
+      if (!seen.emplace(frame.module, frame.offset).second) continue;
+      if (auto visited = visit(frame); !visited) return visited;
     }
+  }
+  return {};
+}
+
+/// Puts the names of all frames into a recording, so that it can be read where the files are not,
+/// and what could not be read of the files.
+Result<void> record_names(const model::Trace& trace, symbolize::Symbolizer& symbolizer,
+                          collect::RecordSink& sink) {
+  if (symbolizer.debuginfod() != nullptr) {  // asks for the files
+    auto asked = each_nameless_frame(trace, [&](const model::RawFrame& frame) -> Result<void> {
+      (void)symbolizer.look_up(frame.module, frame.offset - 1);
+      return {};
+    });
+    if (!asked) return asked;
+    await_debug_files(symbolizer);
+  }
+  auto named = each_nameless_frame(trace, [&](const model::RawFrame& frame) {
+    return sink.accept(model::FrameNames{frame.module, frame.offset,
+                                         symbolizer.look_up(frame.module, frame.offset - 1)});
+  });
+  if (!named) return named;
+  for (const model::FileLoss& loss : symbolizer.file_losses()) {
+    if (auto written = sink.accept(loss); !written) return written;
   }
   return {};
 }
@@ -100,6 +124,9 @@ Result<int> run_command(const TraceCommand& command) {
 
 Result<int> run_command(const RecordCommand& command) {
   symbolize::Symbolizer symbolizer;
+  if (command.debuginfod) {
+    if (auto used = use_debuginfod(symbolizer); !used) return used.unexpected();
+  }
   model::Trace trace;
   auto file = collect::RecordingWriter::create(command.file);
   if (!file) return file.unexpected();

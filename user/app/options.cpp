@@ -107,6 +107,13 @@ void add_report_options(CLI::App& command, Line& line) {
   group->add_flag("--show-blocks", line.report.show_blocks, "List the single blocks of each site");
 }
 
+void add_symbol_options(CLI::App& command, Line& line) {
+  command.add_option_group("Symbols")->add_flag(
+      "--debuginfod", line.report.debuginfod,
+      "Fetch debug files from the servers in DEBUGINFOD_URLS; the last report waits for them, two "
+      "minutes at most");
+}
+
 void add_selection_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Selection");
   group->add_option("--kinds", line.kinds, "Kinds of resources: heap,mmap (all unless told)")
@@ -221,6 +228,7 @@ class CommandLine {
   void add_trace(CLI::App& command) {
     add_report_options(command, line_);
     add_selection_options(command, line_);
+    add_symbol_options(command, line_);
     add_trace_options(command, line_);
   }
 
@@ -231,6 +239,7 @@ class CommandLine {
         "A command to start goes after --: leaktrace record -o FILE [OPTIONS] -- COMMAND "
         "[ARGUMENTS]");
     add_selection_options(*record_, line_);
+    add_symbol_options(*record_, line_);
     add_trace_options(*record_, line_);
   }
 
@@ -238,6 +247,7 @@ class CommandLine {
     report_->add_option("file", line_.recording, "The recording to read")->required();
     add_report_options(*report_, line_);
     add_selection_options(*report_, line_);
+    add_symbol_options(*report_, line_);
   }
 
   // Everything after the first -- is the command that is started, whatever it looks like. The words
@@ -284,8 +294,9 @@ class CommandLine {
   Command build() {
     line_.report.kinds = kinds_of(line_);
     if (record_->parsed()) {
-      return RecordCommand{line_.target,          line_.trace,        line_.report.min_size,
-                           line_.report.max_size, line_.report.kinds, line_.recording};
+      return RecordCommand{line_.target,           line_.trace,        line_.report.min_size,
+                           line_.report.max_size,  line_.report.kinds, line_.recording,
+                           line_.report.debuginfod};
     }
     if (report_->parsed()) return ReportCommand{line_.recording, line_.report};
     if (doctor_->parsed()) return DoctorCommand{line_.json};

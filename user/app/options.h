@@ -24,6 +24,7 @@ struct ReportOptionsLine {
   std::uint64_t max_size = UINT64_MAX;
   std::vector<model::Kind> kinds;  ///< empty: all
   bool show_blocks = false;
+  bool debuginfod = false;  ///< ask debuginfod servers for debug files
 };
 
 /// How a trace is taken.
@@ -60,6 +61,7 @@ struct RecordCommand {
   std::uint64_t max_size = UINT64_MAX;
   std::vector<model::Kind> kinds;
   std::string file;
+  bool debuginfod = false;
 };
 
 struct ReportCommand {

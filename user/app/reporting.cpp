@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/app/reporting.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
+#include "user/app/debug_files.h"
 #include "user/base/log.h"
 
 namespace leaktrace::app {
 namespace {
 
 constexpr std::size_t kTopOfText = 10;
+
+// Of a recording the losses of when it was taken are there already.
+void add_file_losses(std::vector<model::FileLoss>& losses, std::vector<model::FileLoss> more) {
+  for (model::FileLoss& loss : more) {
+    const bool known = std::ranges::any_of(losses, [&](const model::FileLoss& other) {
+      return other.path == loss.path && other.subject == loss.subject;
+    });
+    if (!known) losses.push_back(std::move(loss));
+  }
+}
 
 }  // namespace
 
@@ -23,10 +36,16 @@ analyze::Namer make_namer(symbolize::Symbolizer& symbolizer) {
 
 Reporter::Reporter(const ReportOptionsLine& options, int terminal,
                    symbolize::Symbolizer& symbolizer)
-    : options_(options), terminal_(terminal), namer_(make_namer(symbolizer)) {}
+    : options_(options),
+      symbolizer_(symbolizer),
+      terminal_(terminal),
+      namer_(make_namer(symbolizer)) {}
 
 Result<Reporter> Reporter::create(const ReportOptionsLine& options, int terminal,
                                   symbolize::Symbolizer& symbolizer) {
+  if (options.debuginfod) {
+    if (auto used = use_debuginfod(symbolizer); !used) return used.unexpected();
+  }
   Reporter reporter(options, terminal, symbolizer);
   auto format = output::find_format(options.format);
   if (!format) return format.unexpected();
@@ -49,7 +68,9 @@ Result<analyze::Report> Reporter::build(const model::Trace& trace) const {
   // A live trace has these sizes only; a recording may hold more.
   if (options_.min_size > trace.start().min_size) options.min_size = options_.min_size;
   if (options_.max_size < trace.start().max_size) options.max_size = options_.max_size;
-  return analyze::build_report(trace, options, namer_);
+  auto report = analyze::build_report(trace, options, namer_);
+  if (report) add_file_losses(report->file_losses, symbolizer_.file_losses());
+  return report;
 }
 
 void Reporter::print_interval(const model::Trace& trace) {
@@ -67,6 +88,7 @@ void Reporter::print_interval(const model::Trace& trace) {
 
 Result<void> Reporter::write_final(const model::Trace& trace, bool cut_off) {
   auto report = build(trace);
+  if (report && await_debug_files(symbolizer_)) report = build(trace);
   if (!report) return report.unexpected();
   report->final = true;
   report->cut_off = cut_off;

@@ -29,7 +29,8 @@ class Reporter {
 
   /// The trace as it stands, for a person who waits: text on the terminal only.
   void print_interval(const model::Trace& trace);
-  /// The last word on a trace. `cut_off`: of a recording without its end.
+  /// The last word on a trace; waits for debug files that are being fetched. `cut_off`: of a
+  /// recording without its end.
   [[nodiscard]] Result<void> write_final(const model::Trace& trace, bool cut_off);
 
  private:
@@ -37,6 +38,7 @@ class Reporter {
   [[nodiscard]] Result<analyze::Report> build(const model::Trace& trace) const;
 
   ReportOptionsLine options_;
+  symbolize::Symbolizer& symbolizer_;
   int terminal_;
   const output::Format* format_ = nullptr;
   analyze::Namer namer_;
