@@ -18,6 +18,44 @@ void Series::add(SeriesPoint point) {
   points_.push_back(point);
 }
 
+namespace {
+
+void add(Counters& sum, const Counters& counters) {
+  sum.acquired_count += counters.acquired_count;
+  sum.acquired_bytes += counters.acquired_bytes;
+  sum.released_count += counters.released_count;
+  sum.released_bytes += counters.released_bytes;
+}
+
+}  // namespace
+
+void Site::set_part(StackId stack, const Counters& reading) {
+  auto part = std::ranges::find(parts, stack, &std::pair<StackId, Counters>::first);
+  if (part == parts.end()) part = parts.insert(parts.end(), {stack, {}});
+  part->second = reading;
+  gone.since_ns = reading.since_ns;
+  sum_up();
+}
+
+void Site::keep_part(StackId stack) {
+  const auto part = std::ranges::find(parts, stack, &std::pair<StackId, Counters>::first);
+  if (part == parts.end()) return;
+  add(gone, part->second);
+  parts.erase(part);
+  sum_up();
+}
+
+void Site::sum_up() {
+  counters = gone;
+  bool held = false;
+  for (const auto& [id, counted] : parts) {
+    add(counters, counted);
+    if (counted.outstanding_count() == 0) continue;
+    counters.since_ns = held ? std::min(counters.since_ns, counted.since_ns) : counted.since_ns;
+    held = true;
+  }
+}
+
 void Trace::apply(const Record& record) {
   std::visit([this](const auto& r) { on(r); }, record);
 }
@@ -28,7 +66,7 @@ const Module* Trace::module(ModuleId id) const {
 }
 
 const Stack* Trace::stack(StackId id) const {
-  auto found = stacks_.find(id);
+  auto found = stacks_.find(groups_.of(id));
   return found == stacks_.end() ? nullptr : &found->second;
 }
 
@@ -52,6 +90,7 @@ void Trace::on(const ProcessEnd& record) {
   if (record.reason != EndReason::replaced) return;
   std::erase_if(sites_, [&](const auto& entry) { return entry.first.image == record.image; });
   std::erase_if(stacks_, [&](const auto& entry) { return entry.second.image == record.image; });
+  groups_.forget(record.image);
 }
 
 void Trace::on(const Module& record) {
@@ -59,7 +98,7 @@ void Trace::on(const Module& record) {
 }
 
 void Trace::on(const Stack& record) {
-  stacks_[record.id] = record;
+  if (groups_.join(record, stacks_) == record.id) stacks_[record.id] = record;
 }
 
 void Trace::on(const Snapshot& record) {
@@ -67,33 +106,54 @@ void Trace::on(const Snapshot& record) {
   ++snapshots_;
   losses_ = record.losses;
   probe_hits_ = record.probe_hits;
+  std::unordered_set<SiteKey> changed;
   for (const SiteCounters& reading : record.sites) {
-    auto process = processes_.find(reading.site.image);
-    if (process != processes_.end() && process->second.end &&
-        process->second.end->reason == EndReason::replaced) {
-      continue;  // the address space is gone, whatever its counters said last
-    }
-    Site& site = sites_[reading.site];
-    site.counters = reading.counters;
-    site.series.add(
-        {record.at_ns, reading.counters.outstanding_count(), reading.counters.outstanding_bytes()});
+    // The address space is gone, whatever its counters said last.
+    if (was_replaced(reading.site.image)) continue;
+    SiteKey key = reading.site;
+    key.stack = groups_.of(key.stack);
+    sites_[key].set_part(reading.site.stack, reading.counters);
+    changed.insert(key);
   }
+  for (const SiteKey& key : changed) {
+    Site& site = sites_[key];
+    site.series.add(
+        {record.at_ns, site.counters.outstanding_count(), site.counters.outstanding_bytes()});
+  }
+}
+
+bool Trace::was_replaced(ImageId image) const {
+  const auto process = processes_.find(image);
+  return process != processes_.end() && process->second.end &&
+         process->second.end->reason == EndReason::replaced;
 }
 
 void Trace::on(const Blocks& record) {
   now_ns_ = std::max(now_ns_, record.at_ns);
-  if (!blocks_ || blocks_->at_ns != record.at_ns) {
-    blocks_ = record;
-    return;
+  if (!blocks_ || blocks_->at_ns != record.at_ns) blocks_ = Blocks{record.at_ns, {}};
+  blocks_->blocks.reserve(blocks_->blocks.size() + record.blocks.size());
+  for (Block block : record.blocks) {
+    block.site.stack = groups_.of(block.site.stack);
+    blocks_->blocks.push_back(block);
   }
-  blocks_->blocks.insert(blocks_->blocks.end(), record.blocks.begin(), record.blocks.end());
 }
 
 void Trace::on(const Recycled& record) {
   now_ns_ = std::max(now_ns_, record.at_ns);
   recycled_stacks_ += record.stacks.size();
-  std::unordered_set<StackId> gone(record.stacks.begin(), record.stacks.end());
-  gone.erase(kRecycledStack);
+  std::unordered_map<StackId, std::vector<StackId>> leaving;  // by group
+  std::unordered_set<StackId> gone;                           // groups
+  for (const StackId stack : record.stacks) {
+    if (stack == kRecycledStack) continue;
+    const StackId group = groups_.of(stack);
+    leaving[group].push_back(stack);
+    if (groups_.leave(stack)) gone.insert(group);
+  }
+  for (auto& [key, site] : sites_) {
+    const auto stacks = leaving.find(key.stack);
+    if (stacks == leaving.end() || gone.contains(key.stack)) continue;
+    for (const StackId stack : stacks->second) site.keep_part(stack);
+  }
   std::vector<std::pair<SiteKey, Site>> folded;
   std::erase_if(sites_, [&](auto& entry) {
     if (!gone.contains(entry.first.stack)) return false;
@@ -106,10 +166,7 @@ void Trace::on(const Recycled& record) {
 
 void Trace::fold(const SiteKey& key, const Site& site) {
   Site& sum = sites_[{kRecycledStack, key.image, key.kind}];
-  sum.counters.acquired_count += site.counters.acquired_count;
-  sum.counters.acquired_bytes += site.counters.acquired_bytes;
-  sum.counters.released_count += site.counters.released_count;
-  sum.counters.released_bytes += site.counters.released_bytes;
+  add(sum.counters, site.counters);
   sum.counters.since_ns = std::max(sum.counters.since_ns, site.counters.since_ns);
   // When the image was first read is known by the first point of its sites.
   const auto& points = site.series.points();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "user/model/record.h"
+#include "user/model/stack_groups.h"
 
 namespace leaktrace::model {
 
@@ -33,9 +34,20 @@ class Series {
   std::uint32_t offered_ = 0;  ///< since the last point kept
 };
 
+/// A call site: all stacks that read alike together.
 struct Site {
   Counters counters;
   Series series;
+  /// What the counters are the sum of: those of each stack, and of the stacks that are gone.
+  std::vector<std::pair<StackId, Counters>> parts;
+  Counters gone;  ///< since_ns: of the newest reading
+
+  void set_part(StackId stack, const Counters& reading);
+  /// The stack is gone: what it counted stays.
+  void keep_part(StackId stack);
+
+ private:
+  void sum_up();
 };
 
 /// A process image and how it ended, if it has.
@@ -90,6 +102,7 @@ class Trace {
   void on(const Blocks& record);
   void on(const Recycled& record);
   void fold(const SiteKey& key, const Site& site);
+  [[nodiscard]] bool was_replaced(ImageId image) const;
   void on(const FrameNames& record);
   void on(const TraceEnd& record);
   void on(const FileLoss& record);
@@ -97,7 +110,8 @@ class Trace {
   TraceStart start_;
   std::map<ImageId, TracedProcess> processes_;
   std::unordered_map<ModuleId, Module> modules_;
-  std::unordered_map<StackId, Stack> stacks_;
+  std::unordered_map<StackId, Stack> stacks_;  ///< one of each group
+  StackGroups groups_;
   std::unordered_map<SiteKey, Site> sites_;
   std::map<std::pair<ModuleId, std::uint64_t>, std::vector<SourceFrame>> names_;
   std::map<std::pair<std::string, FileSubject>, FileLoss> file_losses_;

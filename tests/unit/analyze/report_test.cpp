@@ -28,7 +28,7 @@ TEST(Report, OfAnEmptyTraceIsEmpty) {
 
 TEST(Report, SitesComeByBytesThenCountThenLabelThenKey) {
   TraceBuilder trace;
-  trace.process(1, 100, "server").stack(1, {0x10}).stack(2, {0x20}).stack(3, {0x20});
+  trace.process(1, 100, "server").stack(1, {0x10}).stack(2, {0x20}).stack(3, {0x20, 0x30});
   trace.read(kSecond, {{site_key(3), {1, 10, 0, 0, 0}},
                        {site_key(2), {1, 10, 0, 0, 0}},
                        {site_key(1), {1, 10, 0, 0, 0}},
