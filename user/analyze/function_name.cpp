@@ -71,9 +71,13 @@ bool ends_with_word(std::string_view text, std::string_view word) {
 bool opens_group(std::string_view name, std::size_t at) {
   if (closing(name[at]) == '\0') return false;
   // Of "operator<<", "operator->" and "operator()" none of the punctuation is a group.
-  const std::size_t keyword = name.rfind(kOperator, at);
-  return keyword == std::string_view::npos || !operator_at(name, keyword) ||
-         at >= past_operator(name, keyword);
+  // No further back than its longest name: names may be long, and this is asked of each bracket.
+  constexpr std::size_t kLongestOperator = kOperator.size() + 4;
+  const std::size_t from = at < kLongestOperator ? 0 : at - kLongestOperator;
+  const std::size_t found = name.substr(from, at - from).rfind(kOperator);
+  if (found == std::string_view::npos) return true;
+  const std::size_t keyword = from + found;
+  return !operator_at(name, keyword) || at >= past_operator(name, keyword);
 }
 
 std::size_t past_bracket(std::string_view name, std::size_t open) {

@@ -231,7 +231,8 @@ std::optional<Dwarf_Die> SplitUnits::link(Dwarf_Die& own, const UniqueFd& split_
 }
 
 std::unique_ptr<ElfFile> empty_debug_file() {
-  const NewSection strings{".debug_str", std::string_view("", 1)};
+  const std::string empty(1, '\0');
+  const NewSection strings{".debug_str", empty};
   auto file = ElfFile::from_memory(build_elf({&strings, 1}));
   return file ? std::move(*file) : nullptr;
 }

@@ -100,6 +100,13 @@ TEST(Options, RecordAndReport) {
   EXPECT_EQ(report.report.output, "out");
 }
 
+TEST(Options, DebuginfodIsAskedOnlyWhenWanted) {
+  EXPECT_FALSE(parsed<TraceCommand>({"attach", "-p", "1"}).report.debuginfod);
+  EXPECT_TRUE(parsed<TraceCommand>({"attach", "-p", "1", "--debuginfod"}).report.debuginfod);
+  EXPECT_TRUE(parsed<RecordCommand>({"record", "-o", "f", "-p", "7", "--debuginfod"}).debuginfod);
+  EXPECT_TRUE(parsed<ReportCommand>({"report", "f", "--debuginfod"}).report.debuginfod);
+}
+
 TEST(Options, DoctorSpeaksJson) {
   EXPECT_TRUE(parsed<DoctorCommand>({"doctor", "--json"}).json);
 }
