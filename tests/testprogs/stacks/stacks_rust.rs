@@ -24,6 +24,14 @@ extern "C" fn note_frame(context: *mut c_void, to: *mut c_void) -> i32 {
     0
 }
 
+/// The value, of which the compiler knows nothing any more: std::hint::black_box is newer than the
+/// rustc of Debian 12.
+fn black_box<T>(value: T) -> T {
+    let copy = unsafe { std::ptr::read_volatile(&value) };
+    std::mem::forget(value);
+    copy
+}
+
 /// Of its caller's callers.
 #[inline(never)]
 fn say(function: &str, count: usize, size: usize) {
@@ -48,7 +56,7 @@ impl Shape for Circle {
     #[inline(never)]
     fn keep(&self, count: usize) {
         for _ in 0..count {
-            std::hint::black_box(Box::leak(Box::new([1u8; 24])));
+            black_box(Box::leak(Box::new([1u8; 24])));
         }
         say("keep", count, 24);
     }
@@ -57,34 +65,34 @@ impl Shape for Circle {
 #[inline(never)]
 fn through_trait(shape: &dyn Shape, count: usize) -> usize {
     shape.keep(count);
-    std::hint::black_box(count)
+    black_box(count)
 }
 
 #[inline(never)]
 fn leak_generic<T: Default + Clone>(count: usize) -> usize {
     for _ in 0..count {
-        std::mem::forget(std::hint::black_box(vec![T::default(); 10]));
+        std::mem::forget(black_box(vec![T::default(); 10]));
     }
     say("leak_generic", count, 10 * std::mem::size_of::<T>());
-    std::hint::black_box(count)
+    black_box(count)
 }
 
 #[inline(never)]
 fn call_twice(mut work: impl FnMut(usize) -> usize) -> usize {
     let first = work(1);
-    std::hint::black_box(first)
+    black_box(first)
 }
 
 #[inline(never)]
 fn leak_in_closure(count: usize) -> usize {
     let done = call_twice(|factor| {
         for _ in 0..count * factor {
-            std::mem::forget(std::hint::black_box(Vec::<u8>::with_capacity(56)));
+            std::mem::forget(black_box(Vec::<u8>::with_capacity(56)));
         }
         say("leak_in_closure", count, 56);
         count
     });
-    std::hint::black_box(done)
+    black_box(done)
 }
 
 struct Guard(usize);
@@ -93,7 +101,7 @@ impl Drop for Guard {
     #[inline(never)]
     fn drop(&mut self) {
         for _ in 0..self.0 {
-            std::mem::forget(std::hint::black_box(Vec::<u8>::with_capacity(72)));
+            std::mem::forget(black_box(Vec::<u8>::with_capacity(72)));
         }
         say("drop", self.0, 72);
     }
@@ -102,7 +110,7 @@ impl Drop for Guard {
 #[inline(never)]
 fn panics(count: usize) -> usize {
     let guard = Guard(count);
-    if std::hint::black_box(count) > 0 {
+    if black_box(count) > 0 {
         panic::resume_unwind(Box::new(0u8));
     }
     guard.0
@@ -111,7 +119,7 @@ fn panics(count: usize) -> usize {
 #[inline(never)]
 fn catches(count: usize) -> usize {
     let caught = panic::catch_unwind(|| panics(count));
-    std::hint::black_box(caught.is_err() as usize)
+    black_box(caught.is_err() as usize)
 }
 
 #[inline(never)]
@@ -119,9 +127,9 @@ fn leak_tree(count: usize) -> usize {
     for i in 0..count {
         let mut tree = BTreeMap::new();
         tree.insert(i, i);
-        std::mem::forget(std::hint::black_box(tree));
+        std::mem::forget(black_box(tree));
     }
-    std::hint::black_box(count)
+    black_box(count)
 }
 
 fn main() {
@@ -130,5 +138,5 @@ fn main() {
     leak_generic::<u32>(count);
     leak_in_closure(count);
     catches(count);
-    std::hint::black_box(leak_tree(count));
+    black_box(leak_tree(count));
 }
