@@ -27,6 +27,11 @@
 #include "bpf/lib/unwind_return.bpf.h"
 #include "bpf/lib/unwind_scratch.bpf.h"
 
+/* For tests that count what the unwinder does; the product does not pay for that. */
+#ifndef LT_UNWIND_COUNT
+#define LT_UNWIND_COUNT(part)
+#endif
+
 #define LT_UNWIND_CACHE_SETS 16384
 #define LT_UNWIND_USER_PAGE 4096
 
@@ -181,6 +186,7 @@ static __always_inline __u64 lt_unwind_row_of(const struct lt_unwind_scratch* sc
   row = set->row[1];
   if (row && (set->check[1] ^ row) == key) return row;
 
+  LT_UNWIND_COUNT(SEARCH);
   row = lt_unwind_find(pc, scratch->first_range, scratch->ranges, scratch->nothing);
   if (!row) return 0;
   set->row[1] = set->row[0];
@@ -195,6 +201,7 @@ static __always_inline __u64 lt_unwind_row_of(const struct lt_unwind_scratch* sc
 /* Moves the window to begin at `address`; 0 when at least one word is in it. */
 __weak __noinline int lt_unwind_move_window(struct lt_unwind_scratch* scratch, __u64 address) {
   if (!scratch) return -1;
+  LT_UNWIND_COUNT(WINDOW);
   scratch->window_start = address;
   scratch->window_bytes = 0;
   __u64 bytes = LT_UNWIND_WINDOW_BYTES;
@@ -273,6 +280,7 @@ __weak __noinline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch* scr
   scratch->regs.fp = caller_fp;
   scratch->exact = 0;
   scratch->guessed = 1;
+  scratch->by_frame_pointer++;
   scratch->extra_known = 0;
   return lt_unwind_return_to(scratch, ra, lt_unwind_entry_sp(fp + 16));
 }
@@ -333,6 +341,7 @@ static __always_inline int lt_unwind_follow_extra(struct lt_unwind_scratch* scra
 __weak __noinline int lt_unwind_rule_step(struct lt_unwind_scratch* scratch, __u64 rule_index) {
   if (!scratch) return LT_UNWIND_STOP;
   __u32 index = rule_index;
+  LT_UNWIND_COUNT(RULE);
   const struct lt_unwind_rule* rule = bpf_map_lookup_elem(&unwind_rules, &index);
   if (!rule) return lt_unwind_stop(scratch, LT_STACK_RULE);
   __u64 sp = scratch->regs.sp, fp = scratch->regs.fp;
@@ -428,7 +437,10 @@ __weak __noinline int lt_unwind_frames(struct lt_unwind_scratch* scratch,
     /* Readers look up address - 1, for return addresses; make that right for interrupted code. */
     frames->address[i] = scratch->regs.pc + scratch->exact;
     int outcome = lt_unwind_step(scratch);
-    if (outcome == LT_UNWIND_RETRACT) return i;
+    if (outcome == LT_UNWIND_RETRACT) {
+      scratch->by_frame_pointer--;
+      return i;
+    }
     if (outcome) return i + 1;
   }
   scratch->reason = LT_STACK_DEPTH;
@@ -468,6 +480,7 @@ static __always_inline __u32 unwind_user_stack(__u32 tgid, const struct lt_regis
   scratch->exact = 0;
   scratch->extra_known = 1;
   scratch->guessed = 0;
+  scratch->by_frame_pointer = 0;
   scratch->nothing = 0;
   scratch->window_bytes = 0;
   __u32 count = lt_unwind_frames(scratch, (struct lt_unwind_frame_list*)frames);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The unwinder once more, with counters of what it does on the way. Its maps are those of
+ * stack_cost.bpf.c. */
+#include "bpf/lib/common.bpf.h"
+#include "tests/bench/stacks/stack_cost.h"
+
+__u64 parts[PARTS];
+struct cost_found counted;
+
+#define LT_UNWIND_COUNT(part) __sync_fetch_and_add(&parts[PART_##part], 1)
+
+#include "bpf/lib/threads.bpf.h"
+#include "bpf/lib/walk.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("uretprobe")
+int count_stack(struct pt_regs* ctx) {
+  struct lt_thread* thread = current_thread_or_new();
+  if (!thread) return 0;
+  read_registers(ctx, &thread->registers);
+  __sync_fetch_and_add(&counted.frames, walk_stack(thread));
+  __sync_fetch_and_add(&counted.stacks, 1);
+  return 0;
+}
