@@ -86,8 +86,11 @@ int BPF_PROG(follow_exec, struct task_struct* task) {
   process->flags &= ~(LT_PROCESS_FORKED | LT_PROCESS_SHARED);
   if (old_flags & LT_PROCESS_STOP_AT_EXEC) process->flags |= LT_PROCESS_STARTING;
   process->image = next_image();
-  send_process(LT_EVENT_PROCESS_EXEC, tgid, process->image, old_image, old_flags);
-  if (old_flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE)) bpf_send_signal(SIGSTOP);
+  int lost = send_process(LT_EVENT_PROCESS_EXEC, tgid, process->image, old_image, old_flags);
+  /* What `run` itself started is its child, whose stop it sees; of the others it must have heard,
+   * or nobody would continue them. */
+  if (old_flags & LT_PROCESS_STOP_AT_EXEC || (!lost && old_flags & LT_PROCESS_STOP_ONCE))
+    bpf_send_signal(SIGSTOP);
   return 0;
 }
 

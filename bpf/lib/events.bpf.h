@@ -37,18 +37,20 @@ static __always_inline void send_range(__u32 type, __u32 image, __u64 address, _
   bpf_ringbuf_submit(event, 0);
 }
 
-static __always_inline void send_process(__u32 type, __u32 tgid, __u32 image, __u32 other,
-                                         __u32 flags) {
+/* Returns 0 when user space will hear of it. */
+static __always_inline int send_process(__u32 type, __u32 tgid, __u32 image, __u32 other,
+                                        __u32 flags) {
   struct lt_event_process* event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event) {
     lose(LT_LOSS_RING_OVERFLOW);
-    return;
+    return -1;
   }
   fill_header(&event->header, type, image);
   event->header.tgid = tgid;
   event->other = other;
   event->flags = flags;
   bpf_ringbuf_submit(event, 0);
+  return 0;
 }
 
 #endif

@@ -144,6 +144,17 @@ TEST_F(Run, CountsAChildOnlyWhenItFollows) {
   EXPECT_EQ(report.outstanding("child_leaks", "heap", child), (Amount{1000, 200000}));
 }
 
+// A program that a child begins is stopped until it is hooked; who continues it when the trace is
+// over?
+TEST_F(Run, LeavesChildrenAloneAfterItsDuration) {
+  const Outcome outcome =
+      run_leaktrace({"run", "--follow", "--duration", "0.5", "-o", dir_.file("report"), "--", "sh",
+                     "-c", "sleep 2; /bin/true; /bin/echo went on"},
+                    {}, Seconds(30));
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.out, "went on\n");
+}
+
 TEST_F(Run, FollowsAShellToItsChildren) {
   const TracedRun traced =
       run_traced({"/bin/sh", "-c",

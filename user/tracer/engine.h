@@ -82,6 +82,10 @@ class Engine {
   [[nodiscard]] Result<std::vector<Link>> attach(EngineProgram program, pid_t pid, int fd,
                                                  const ProbeTargets& targets);
 
+  /// Follows fork, exec and exit no longer: a program that begins from now on is not stopped. What
+  /// was sent before waits in the ring, with programs that stand still until it is read.
+  void stop_following() { process_links_.clear(); }
+
   /// Stops starting programs at every mapping of code, while the link lives.
   [[nodiscard]] Result<Link> attach_mapping_stops();
 

@@ -236,7 +236,8 @@ void Tracer::on_exec(const lt_event_process& event) {
   auto scanned = is_starting(pid) ? hook_start(pid, process)
                                   : rescan(pid, stopped ? Tables::waited_for : Tables::to_follow);
   if (!scanned && !is_gone(pid)) log::warning("after exec: {}", scanned.error().message());
-  if (stopped) ::kill(pid, SIGCONT);
+  // Even if it was not seen to stop: its signal may come late, and is taken back by this one.
+  if (event.flags & LT_PROCESS_STOP_ONCE) ::kill(pid, SIGCONT);
 }
 
 Result<void> Tracer::hook_start(pid_t pid, TracedProcess& process) {
@@ -335,6 +336,7 @@ void Tracer::detach_all() {
     process.mapping_stops.reset();
   }
   shared_probes_.clear();
+  engine_.stop_following();
 }
 
 }  // namespace leaktrace::tracer

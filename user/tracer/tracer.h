@@ -102,7 +102,8 @@ class Tracer {
   /// Functions that acquire, hooked in a process. 0: nothing can be seen of it.
   [[nodiscard]] std::size_t acquire_functions(pid_t pid) const;
 
-  /// Takes all probes away: those that acquire first. Counters stay to be read.
+  /// Takes all probes away, those that acquire first, and follows processes no longer. Counters and
+  /// events stay to be read: programs that are stopped wait for that.
   void detach_all();
 
   [[nodiscard]] const Engine& engine() const { return engine_; }
