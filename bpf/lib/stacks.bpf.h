@@ -90,6 +90,7 @@ static __always_inline int send_stack(struct lt_thread* thread, __u32 image, __u
   event->frames = native;
   event->python_frames = (words - native) / LT_PYTHON_FRAME_WORDS;
   event->reason = reason;
+  event->by_frame_pointer = thread->scratch.by_frame_pointer;
   __u64 size = sizeof(*event) + words * sizeof(__u64);
   lt_opaque(size);
   if (size > sizeof(thread->event) + sizeof(thread->frames)) return -1;

@@ -3,7 +3,7 @@
 #ifndef LEAKTRACE_UNWIND_SCRATCH_BPF_H
 #define LEAKTRACE_UNWIND_SCRATCH_BPF_H
 
-#define LT_UNWIND_WINDOW_WORDS 128
+#define LT_UNWIND_WINDOW_WORDS 512
 #define LT_UNWIND_WINDOW_BYTES (LT_UNWIND_WINDOW_WORDS * 8)
 
 struct lt_registers {
@@ -23,8 +23,9 @@ struct lt_unwind_scratch {
   __u32 reason; /* enum lt_stack_flags */
   __u32 exact;  /* pc was interrupted: it is no return address */
   __u32 extra_known;
-  __u32 guessed; /* pc was found through a frame pointer without unwind information */
-  __u32 nothing; /* always 0, which the verifier does not know */
+  __u32 guessed;          /* pc was found through a frame pointer without unwind information */
+  __u32 by_frame_pointer; /* frames that were */
+  __u32 nothing;          /* always 0, which the verifier does not know */
   __u64 window_start;
   __u64 window_bytes;
   __u64 window[LT_UNWIND_WINDOW_WORDS];

@@ -232,8 +232,9 @@ struct lt_event_stack {
   __u64 stack_id;
   __u16 frames;
   __u16 python_frames;
-  __u32 reason; /* enum lt_stack_flags */
-  __u64 word[]; /* an address a native frame, LT_PYTHON_FRAME_WORDS a Python frame */
+  __u16 reason;           /* enum lt_stack_flags */
+  __u16 by_frame_pointer; /* native frames whose caller no unwind information gave */
+  __u64 word[];           /* an address a native frame, LT_PYTHON_FRAME_WORDS a Python frame */
 };
 LT_ASSERT_SIZE(struct lt_event_stack, 40);
 

@@ -43,7 +43,8 @@ TEST_F(NodeTest, FunctionsOfAScriptAreNamedWithTheirFiles) {
                          "});\n"
                          "setInterval(() => {}, 1000);\n"
                          "console.log('ready ' + process.pid);\n";
-  Process node({kNode, "--perf-basic-prof", "--interpreted-frames-native-stack", path});
+  Process node({kNode, "--perf-basic-prof", "--interpreted-frames-native-stack",
+                "--logfile=/dev/null", "--no-logfile-per-isolate", path});
   ASSERT_TRUE(node.wait_for_line("ready")) << node.err();
   const std::string map = "/tmp/perf-" + std::to_string(node.pid()) + ".map";
   Attached leaktrace({node.pid()}, {"--kinds", "heap", "--min-size", "200000"});

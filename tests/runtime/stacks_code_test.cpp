@@ -109,6 +109,11 @@ TEST_F(Jit, IsFollowedByFramePointers) {
   EXPECT_TRUE(
       reads(Report::functions(sites[0]), started_by_libc({"?", "call_with", "run_direct"})));
   EXPECT_EQ(sites[0].at("stack").at(0).at("function"), "");
+  // What rests on frame pointers is said: one frame, and two where generated code is nested.
+  EXPECT_EQ(sites[0].at("frames_by_frame_pointer"), 1);
+  const auto nested = report.stacks_with("leak_with_fp_nested");
+  ASSERT_EQ(nested.size(), 1U);
+  EXPECT_EQ(nested[0].at("frames_by_frame_pointer"), 2);
 }
 
 class JitWithoutFramePointers : public Jit, public testing::WithParamInterface<const char*> {};

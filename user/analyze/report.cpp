@@ -318,6 +318,7 @@ void Builder::name(Candidate& candidate) const {
   site.stack_missing = stack == nullptr;
   if (stack != nullptr) {
     site.stack_end = stack->end;
+    site.by_frame_pointer = stack->by_frame_pointer;
     site.stack_complete = stack->end == model::StackEnd::complete;
     for (const model::RawFrame& raw : stack->frames) {
       const ReportFrame place = frame(raw);

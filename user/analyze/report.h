@@ -57,6 +57,7 @@ struct ReportSite {
   bool oldest_exact = false;  ///< false: no block is older, the oldest may be younger
   bool stack_complete = false;
   model::StackEnd stack_end = model::StackEnd::complete;
+  std::uint32_t by_frame_pointer = 0;  ///< raw frames whose caller no unwind information gave
   bool stack_missing = false;       ///< the stack found no room in a table: nothing is known of it
   std::vector<ReportFrame> stack;   ///< innermost first, inlined frames expanded
   std::vector<ReportBlock> blocks;  ///< largest first; only when asked for

@@ -253,6 +253,7 @@ void LiveTrace::finish() {
   tracer_->detach_all();  // counters and blocks are read when nothing changes them any more
   note_sink_failure(source_->snapshot());
   note_sink_failure(source_->walk_blocks());
+  named_frames_.emit_losses();
   emit(model::TraceEnd{.at_ns = now_ns()});
 }
 

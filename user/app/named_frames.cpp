@@ -103,9 +103,21 @@ model::ModuleId NamedFrames::module_of(const std::string& path) {
   return module->second;
 }
 
+void NamedFrames::emit_losses() const {
+  for (const auto& [image, generated] : generated_) {
+    if (!generated.map) continue;
+    if (auto loss = generated.map->loss()) emit_(*loss);
+  }
+}
+
 void NamedFrames::forget(std::uint32_t image) {
   pythons_.erase(image);
-  generated_.erase(image);
+  auto generated = generated_.find(image);
+  if (generated == generated_.end()) return;
+  if (generated->second.map) {
+    if (auto loss = generated->second.map->loss()) emit_(*loss);
+  }
+  generated_.erase(generated);
 }
 
 }  // namespace leaktrace::app

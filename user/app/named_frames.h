@@ -37,6 +37,9 @@ class NamedFrames {
   [[nodiscard]] model::RawFrame generated_frame(std::uint32_t image, pid_t pid,
                                                 std::uint64_t address);
 
+  /// Puts what could not be read of perf maps into the stream.
+  void emit_losses() const;
+
   /// The image is gone, and its addresses with it.
   void forget(std::uint32_t image);
 

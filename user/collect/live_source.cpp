@@ -125,7 +125,8 @@ void LiveSource::handle_stack(const lt_event_stack& event) {
   model::Stack stack{.id = stack_at(place),
                      .image = {event.header.image},
                      .end = static_cast<model::StackEnd>(event.reason),
-                     .frames = frames_of(event)};
+                     .frames = frames_of(event),
+                     .by_frame_pointer = event.by_frame_pointer};
   emit(stack);
 }
 

@@ -89,7 +89,11 @@ Decoded read(const pb::Stack& in) {
   const auto end = stack_end(in.end());
   if (!end) return fail(fmt::format("unknown end {} of a stack", in.end()));
   if (!same_length(in.address(), in.module(), in.offset())) return uneven("stack");
-  model::Stack out{.id = {in.id()}, .image = {in.image()}, .end = *end, .frames = {}};
+  model::Stack out{.id = {in.id()},
+                   .image = {in.image()},
+                   .end = *end,
+                   .frames = {},
+                   .by_frame_pointer = in.by_frame_pointer()};
   out.frames.reserve(static_cast<std::size_t>(in.address_size()));
   Summer address;
   for (int i = 0; i < in.address_size(); ++i) {

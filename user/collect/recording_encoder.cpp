@@ -115,6 +115,7 @@ struct Filler {
     out.set_id(record.id.value);
     out.set_image(record.image.value);
     out.set_end(static_cast<std::uint32_t>(record.end));
+    out.set_by_frame_pointer(record.by_frame_pointer);
     Differ address;
     for (const model::RawFrame& raw : record.frames) {
       out.add_address(address.next(raw.address));

@@ -91,6 +91,7 @@ struct Stack {
   ImageId image;
   StackEnd end = StackEnd::complete;
   std::vector<RawFrame> frames;
+  std::uint32_t by_frame_pointer = 0;  ///< frames whose caller no unwind information gave
   bool operator==(const Stack&) const = default;
 };
 

@@ -82,6 +82,7 @@ Json site(const analyze::ReportSite& site) {
   out["detail"] = Json::object();
   out["stack_complete"] = site.stack_complete;
   out["stack_end"] = std::string(stack_end_name(site));
+  out["frames_by_frame_pointer"] = site.by_frame_pointer;
   out["stack"] = array_of(site.stack, frame);
   if (!site.blocks.empty()) out["blocks"] = array_of(site.blocks, block);
   return out;

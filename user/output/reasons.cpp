@@ -79,6 +79,14 @@ std::string stack_cut_words(const analyze::ReportSite& site) {
                                                : "for a reason this leaktrace does not know");
 }
 
+std::string stack_guess_words(const analyze::ReportSite& site) {
+  if (site.by_frame_pointer == 0) return {};
+  return fmt::format("{} followed by frame pointers: their code has no unwind information",
+                     site.by_frame_pointer == 1
+                         ? std::string("1 frame was")
+                         : fmt::format("{} frames were", site.by_frame_pointer));
+}
+
 std::string exit_words(const analyze::ReportTarget& target) {
   if (!target.exited) return {};
   if (!target.wait_status) return "exited";

@@ -23,6 +23,9 @@ namespace leaktrace::output {
 /// "stack cut here: no unwind information…", or empty when the stack is complete.
 [[nodiscard]] std::string stack_cut_words(const analyze::ReportSite& site);
 
+/// How much of the stack rests on frame pointers only, or empty when nothing does.
+[[nodiscard]] std::string stack_guess_words(const analyze::ReportSite& site);
+
 /// "exited with status 1", "was killed by signal 9 (SIGKILL)", or empty when it has not ended.
 [[nodiscard]] std::string exit_words(const analyze::ReportTarget& target);
 

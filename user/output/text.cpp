@@ -178,8 +178,8 @@ std::string stack_lines(const analyze::ReportSite& site) {
     }
     out += frame_lines(site.stack[i], i);
   }
-  if (const std::string cut = stack_cut_words(site); !cut.empty()) {
-    out += paragraph(std::string(kIndent, ' ') + "---- ", cut);
+  for (const std::string& words : {stack_cut_words(site), stack_guess_words(site)}) {
+    if (!words.empty()) out += paragraph(std::string(kIndent, ' ') + "---- ", words);
   }
   return out;
 }

@@ -42,12 +42,13 @@ inline model::Snapshot sample_snapshot(std::uint64_t second) {
 }
 
 inline std::vector<model::Record> sample_records() {
-  model::Stack stack{
-      .id = {0xfeedface00000001},
-      .image = {1},
-      .end = model::StackEnd::rule,
-      .frames = {
-          {0x7fff'f7a1'2345, {1}, 0x12345}, {0x5555'5555'1000, {2}, 0x1000}, {UINT64_MAX, {0}, 0}}};
+  model::Stack stack{.id = {0xfeedface00000001},
+                     .image = {1},
+                     .end = model::StackEnd::rule,
+                     .frames = {{0x7fff'f7a1'2345, {1}, 0x12345},
+                                {0x5555'5555'1000, {2}, 0x1000},
+                                {UINT64_MAX, {0}, 0}},
+                     .by_frame_pointer = 0};
   return {
       model::TraceStart{.unix_ns = -5,
                         .tool_version = "0.1.0",
@@ -64,7 +65,11 @@ inline std::vector<model::Record> sample_records() {
       model::Module{.id = {1}, .path = "/usr/lib/libc.so.6", .build_id = "00ffee"},
       model::Module{.id = {2}, .path = "/usr/bin/server", .build_id = ""},
       stack,
-      model::Stack{.id = {7}, .image = {1}, .end = model::StackEnd::complete, .frames = {}},
+      model::Stack{.id = {7},
+                   .image = {1},
+                   .end = model::StackEnd::complete,
+                   .frames = {},
+                   .by_frame_pointer = 0},
       sample_snapshot(1),
       model::Process{.image = {2}, .pid = 4243, .comm = "", .exe = "", .cgroup = "", .since_ns = 0},
       sample_snapshot(2),
@@ -92,6 +97,11 @@ inline std::vector<model::Record> sample_records() {
 /// Types of record that came after format-1.lt was stored.
 inline std::vector<model::Record> newer_records() {
   return {
+      model::Stack{.id = {8},
+                   .image = {1},
+                   .end = model::StackEnd::complete,
+                   .frames = {{0x1000, {1}, 0x1000}},
+                   .by_frame_pointer = 1},
       model::FileLoss{.path = "/usr/lib/lib\xffx.so",
                       .subject = model::FileSubject::symbols,
                       .count = 0,

@@ -74,6 +74,7 @@ ReportSite deep_site() {
   site.total = {25, kMiB, 0, 0, 0};
   site.oldest_seconds = 12;
   site.stack_end = model::StackEnd::depth;
+  site.by_frame_pointer = 3;
   for (std::uint32_t i = 0; i < 127; ++i) {
     site.stack.push_back(
         frame(fmt::format("walk<{}>(node*)", i), "src/tree.cpp", 100 + i, 0x3000 + i));
