@@ -3,7 +3,9 @@
 #ifndef LEAKTRACE_UNWIND_SCRATCH_BPF_H
 #define LEAKTRACE_UNWIND_SCRATCH_BPF_H
 
-#define LT_UNWIND_WINDOW_WORDS 512
+/* Two kilobytes: a read costs about 150 ns, most of it whatever its size (the kernel checks where
+ * the copy goes), and 45 ns a kilobyte (tests/bench/stacks). */
+#define LT_UNWIND_WINDOW_WORDS 256
 #define LT_UNWIND_WINDOW_BYTES (LT_UNWIND_WINDOW_WORDS * 8)
 
 struct lt_registers {
