@@ -56,11 +56,11 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
     copy.flags |= LT_PROCESS_STOP_ONCE;
   if (child->mm == parent->mm) { /* vfork: one address space until the child execs */
     copy.image = process->image;
+    copy.unloads = process->unloads;
     copy.flags |= LT_PROCESS_SHARED;
   } else {
     copy.image = next_image();
     copy.flags |= LT_PROCESS_FORKED;
-    inherit_python(process->image, copy.image);
   }
   int error = bpf_map_update_elem(&processes, &child_tgid, &copy, BPF_ANY);
   if (error) {
@@ -68,8 +68,18 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
     return 0;
   }
   share_mappings(parent_tgid, child_tgid);
+  if (copy.image != process->image) inherit_python(process->image, copy.image);
   send_process(LT_EVENT_PROCESS_FORK, child_tgid, copy.image, parent_tgid, copy.flags);
   return 0;
+}
+
+/* What the kernel side itself has copied for a child goes here: user space may never have heard of
+ * it, and the next process with this number must not find it. */
+static __always_inline void forget_code(__u32 tgid, const struct lt_process* process) {
+  bpf_map_delete_elem(&unwind_procs, &tgid);
+  if (process->flags & LT_PROCESS_SHARED) return; /* the image is the parent's, which goes on */
+  __u32 image = process->image;
+  bpf_map_delete_elem(&pythons, &image);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -79,7 +89,7 @@ int BPF_PROG(follow_exec, struct task_struct* task) {
   __u64 thread = bpf_get_current_pid_tgid();
   bpf_map_delete_elem(&threads, &thread); /* no call of the old image returns */
   __u32 tgid = thread >> 32;
-  bpf_map_delete_elem(&unwind_procs, &tgid); /* nor is anything mapped where it was */
+  forget_code(tgid, process); /* nor is anything mapped where it was */
 
   __u32 old_image = process->image;
   __u32 old_flags = process->flags;
@@ -105,6 +115,7 @@ int BPF_PROG(follow_exit, struct task_struct* task) {
   if (BPF_CORE_READ(task, signal, live.counter) > 0) return 0;
   send_process(LT_EVENT_PROCESS_EXIT, tgid, process->image,
                BPF_CORE_READ(task, signal, group_exit_code) ?: task->exit_code, process->flags);
+  forget_code(tgid, process);
   bpf_map_delete_elem(&processes, &tgid);
   return 0;
 }

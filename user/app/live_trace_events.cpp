@@ -88,7 +88,9 @@ void LiveTrace::on_process(const lt_event_process& event) {
       tracer_->on_exec(event);
       break;
     case LT_EVENT_PROCESS_EXIT:
-      if (!(event.flags & LT_PROCESS_SHARED)) {
+      if (event.flags & LT_PROCESS_SHARED) {
+        tracer_->on_exit(pid);  // its image is its parent's, and goes on
+      } else {
         process_ended(pid, {event.header.image}, event.other, at_ns);
       }
       break;

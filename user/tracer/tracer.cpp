@@ -90,8 +90,7 @@ Result<void> Tracer::attach(pid_t pid) {
   }
   if (!result) {
     engine_.remove_process(pid);
-    unwind_->forget(static_cast<std::uint32_t>(pid));
-    processes_.erase(pid);
+    on_exit(pid);
   }
   return result;
 }
@@ -159,11 +158,12 @@ void Tracer::announce_python(const TracedProcess& process) {
 }
 
 // A vfork child has its parent's image: that goes on.
-void Tracer::forget_python(std::uint32_t image) {
+void Tracer::forget_image(std::uint32_t image) {
   for (const auto& [pid, process] : processes_) {
     if (process.image == image) return;
   }
   engine_.remove_python(image);
+  images_.erase(image);
 }
 
 Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& module) {
@@ -227,7 +227,7 @@ void Tracer::on_exec(const lt_event_process& event) {
   process.next_rescan = {};
   unwind_->forget(event.header.tgid);
   process.python.reset();
-  forget_python(event.other);
+  forget_image(event.other);
   detach_in_background(std::exchange(process.entry_hook, {}));
   images_[process.image];
   bool stopped = event.flags & LT_PROCESS_STOP_ONCE && wait_until_stopped(pid);
@@ -282,7 +282,7 @@ void Tracer::on_exit(pid_t pid) {
   if (process == processes_.end()) return;
   std::uint32_t image = process->second.image;
   processes_.erase(process);
-  forget_python(image);
+  forget_image(image);
 }
 
 std::optional<Location> Tracer::locate(std::uint32_t image, pid_t pid, std::uint64_t address) {

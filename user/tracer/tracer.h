@@ -137,7 +137,7 @@ class Tracer {
   void announce(const Module& module);
   void learn_python(TracedProcess& process, const Mapping& mapping, const Module& module);
   void announce_python(const TracedProcess& process);
-  void forget_python(std::uint32_t image);
+  void forget_image(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
 
   Engine engine_;

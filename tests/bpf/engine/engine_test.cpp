@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules that keep the count true (design, section 2), each tried on functions of hooked.h in a
 // child process, with every way of attaching that this kernel has.
+#include <bpf/bpf.h>
 #include <gtest/gtest.h>
 #include <setjmp.h>
 #include <sys/wait.h>
@@ -463,6 +464,53 @@ TEST_P(EngineTest, FollowedChildHasResourcesOfItsOwn) {
   EXPECT_EQ(hooks.total(Kind::heap, child.pid()).outstanding_bytes(), 10U);
   EXPECT_EQ(hooks.total(Kind::heap).outstanding_bytes(), 30U);
   EXPECT_EQ(hooks.losses_but({}), 0U);
+}
+
+/// The processes whose code the unwinder knows.
+std::size_t unwound_processes(const tracer::Tracer& tracer) {
+  const int procs = tracer.engine().unwind_maps().procs;
+  std::size_t count = 0;
+  std::uint32_t key = 0;
+  for (void* at = nullptr; bpf_map_get_next_key(procs, at, &key) == 0; at = &key) ++count;
+  return count;
+}
+
+TEST_P(EngineTest, ChildrenThatEndLeaveNothingBehind) {
+  TracedHooks::Options following = options();
+  following.follow = true;
+  Child child([] {
+    hooked_acquire(at(64), 10);
+    for (int i = 0; i < 20; ++i) {
+      const pid_t pid = i % 2 == 0 ? ::vfork() : ::fork();
+      if (pid == 0) ::_exit(127);  // as when there is no such program
+      int status = 0;
+      ::waitpid(pid, &status, 0);
+    }
+  });
+  TracedHooks hooks(following);
+  hooks.trace(child);
+  EXPECT_EQ(hooks.tracer().unwind_usage().processes, 1U);
+  EXPECT_EQ(unwound_processes(hooks.tracer()), 1U);
+  EXPECT_EQ(hooks.total(Kind::heap, child.pid()).outstanding_bytes(), 10U) << "it goes on";
+  EXPECT_EQ(hooks.losses_but({}), 0U);
+}
+
+// The events that would say so may be lost.
+TEST_P(EngineTest, ChildrenNotHeardOfLeaveNothingInTheKernel) {
+  TracedHooks::Options following = options();
+  following.follow = true;
+  Child child([] {
+    for (int i = 0; i < 20; ++i) {
+      const pid_t pid = ::fork();
+      if (pid == 0) ::_exit(0);
+      int status = 0;
+      ::waitpid(pid, &status, 0);
+    }
+  });
+  TracedHooks hooks(following);
+  ASSERT_TRUE(hooks.tracer().attach(child.pid()));
+  ASSERT_TRUE(child.work());
+  EXPECT_EQ(unwound_processes(hooks.tracer()), 1U) << "no event was read";
 }
 
 TEST_P(EngineTest, CallSitesKeepWhatIsOutstandingWhenTheProcessEnds) {

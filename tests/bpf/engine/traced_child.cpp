@@ -119,6 +119,7 @@ TracedHooks::TracedHooks(Options options) {
                                               .reason = model::EndReason::exited,
                                               .wait_status = event.other,
                                               .at_ns = 0});
+               tracer_->on_exit(static_cast<pid_t>(event.header.tgid));
              }
            },
        .mapped = options.mapped,
