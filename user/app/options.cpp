@@ -63,11 +63,10 @@ std::string check_format(std::string& name) {
 }
 
 std::string format_help() {
-  std::string help = "Output format:";
+  std::string help = "Output format (text):";
   for (const output::Format& format : output::formats()) {
-    help += fmt::format(" {} ({});", format.name, format.summary);
+    help += fmt::format("\n  {:<8}{}", format.name, format.summary);
   }
-  help.pop_back();
   return help;
 }
 
@@ -97,21 +96,26 @@ std::string parse_cache_folder(std::string& folder) {
 void add_report_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Report");
   group->add_option("--format", line.report.format, format_help())
-      ->transform(CLI::Validator(check_format, "FORMAT"));
-  group->add_option("-o,--output", line.report.output,
-                    "Write the last report to this file, whole or not at all");
-  group->add_option("--top", line.report.top,
-                    "Show only the first N call sites (text: 10 unless told, others: all)");
+      ->transform(CLI::Validator(check_format, "FORMAT"))
+      ->option_text("FORMAT");
+  group
+      ->add_option("-o,--output", line.report.output,
+                   "Write the last report to this file, whole or not at all")
+      ->option_text("FILE");
+  group
+      ->add_option("--top", line.report.top,
+                   "Show only the first N call sites (text: 10, others: all)")
+      ->option_text("N");
   group->add_option("--older", line.report.older_seconds, "Count only blocks at least this old")
-      ->transform(CLI::Validator(parse_seconds, "TIME"));
+      ->transform(CLI::Validator(parse_seconds, "TIME"))
+      ->option_text("TIME");
   group->add_flag("--show-blocks", line.report.show_blocks, "List the single blocks of each site");
 }
 
 void add_symbol_options(CLI::App& command, Line& line) {
   command.add_option_group("Symbols")->add_flag(
       "--debuginfod", line.report.debuginfod,
-      "Fetch debug files from the servers in DEBUGINFOD_URLS; the last report waits for them, two "
-      "minutes at most");
+      "Fetch debug files from DEBUGINFOD_URLS; the last report waits, two minutes at most");
 }
 
 void add_selection_options(CLI::App& command, Line& line) {
@@ -119,55 +123,63 @@ void add_selection_options(CLI::App& command, Line& line) {
   group->add_option("--kinds", line.kinds, "Kinds of resources: heap,mmap (all unless told)")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->transform(CLI::Validator(check_kind, "KIND"));
+      ->transform(CLI::Validator(check_kind, "KIND"))
+      ->option_text("KIND,...");
   group
-      ->add_option("--min-size", line.report.min_size, "Only blocks of at least this size (4K, 1M)")
-      ->transform(CLI::AsSizeValue(false));
+      ->add_option("--min-size", line.report.min_size,
+                   "Only blocks of at least this size: 4096, 4K, 1M")
+      ->transform(CLI::AsSizeValue(false))
+      ->option_text("SIZE");
   group->add_option("--max-size", line.report.max_size, "Only blocks of at most this size")
-      ->transform(CLI::AsSizeValue(false));
+      ->transform(CLI::AsSizeValue(false))
+      ->option_text("SIZE");
 }
 
 void add_trace_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Trace");
   group
       ->add_option("--interval", line.trace.interval_seconds,
-                   "Time between two readings of the counters (1s)")
-      ->transform(CLI::Validator(parse_positive_seconds, "TIME"));
+                   "Time between two readings of the counters: 500ms, 10s, 5m (1s)")
+      ->transform(CLI::Validator(parse_positive_seconds, "TIME"))
+      ->option_text("TIME");
   group
       ->add_option("--duration", line.trace.duration_seconds,
                    "End tracing after this time; the target goes on")
-      ->transform(CLI::Validator(parse_positive_seconds, "TIME"));
+      ->transform(CLI::Validator(parse_positive_seconds, "TIME"))
+      ->option_text("TIME");
   group->add_flag("--follow", line.trace.follow,
-                  "Trace the children too. The probes are then in every process that maps the same "
-                  "files, at the price of a trap a call for each");
+                  "Trace the children too; every process that maps the same files pays for probes");
   group->add_option("--sample-bytes", line.sample_bytes, "Sampling: exact counts every block")
-      ->transform(CLI::Validator(check_sampling, "exact"));
+      ->transform(CLI::Validator(check_sampling, "exact"))
+      ->option_text("exact");
   group
       ->add_option("--probe-mode", line.trace.probe_mode,
                    "How probes are attached: auto, multi (one call a file) or single")
-      ->check(CLI::IsMember({"auto", "multi", "single"}));
+      ->check(CLI::IsMember({"auto", "multi", "single"}))
+      ->option_text("MODE");
   group
       ->add_option("--unwind-cache", line.trace.unwind_cache,
-                   "Folder that keeps unwind information from trace to trace, or none (" +
-                       unwind_cache_help() + ")")
-      ->transform(CLI::Validator(parse_cache_folder, "FOLDER|none"));
+                   "Folder that keeps unwind information, or none (" + unwind_cache_help() + ")")
+      ->transform(CLI::Validator(parse_cache_folder, "FOLDER|none"))
+      ->option_text("FOLDER");
   group->add_flag("-q,--quiet", line.trace.quiet, "No report each interval, only the last");
 
   auto* limits = command.add_option_group("Limits (at a limit it is counted, and said)");
   auto at_least_one = CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 31U);
-  limits->add_option("--max-live", line.trace.max_live, "Blocks held at once (4194304)")
-      ->check(at_least_one);
-  limits->add_option("--max-stacks", line.trace.max_stacks, "Distinct call stacks (65536)")
-      ->check(at_least_one);
-  limits->add_option("--max-sites", line.trace.max_sites, "Call sites (65536)")
-      ->check(at_least_one);
-  limits->add_option("--max-threads", line.trace.max_threads, "Threads at once (65536)")
-      ->check(at_least_one);
+  auto add_limit = [&](const char* name, std::uint64_t& limit, const char* help) {
+    limits->add_option(name, limit, help)->check(at_least_one)->option_text("N");
+  };
+  add_limit("--max-live", line.trace.max_live, "Blocks held at once (4194304)");
+  add_limit("--max-stacks", line.trace.max_stacks,
+            "Call stacks known at once; those that hold nothing make room (65536)");
+  add_limit("--max-sites", line.trace.max_sites, "Call sites known at once, likewise (65536)");
+  add_limit("--max-threads", line.trace.max_threads, "Threads at once (65536)");
   limits
       ->add_option("--max-unwind-memory", line.trace.max_unwind_memory,
                    "Kernel memory for unwind information (256M, at most 512M)")
       ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{512} << 20U));
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{512} << 20U))
+      ->option_text("SIZE");
 }
 
 void add_pids(CLI::App& command, Line& line) {
@@ -175,7 +187,8 @@ void add_pids(CLI::App& command, Line& line) {
       .add_option("-p,--pid", line.target.pids, "Process to attach to; several: -p 1 -p 2 or 1,2")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::PositiveNumber)
+      ->option_text("PID");
 }
 
 std::vector<model::Kind> kinds_of(const Line& line) {
@@ -233,7 +246,9 @@ class CommandLine {
   }
 
   void add_record() {
-    record_->add_option("-o,--output", line_.recording, "The recording to write")->required();
+    record_->add_option("-o,--output", line_.recording, "The recording to write")
+        ->required()
+        ->option_text("FILE");
     add_pids(*record_, line_);
     record_->footer(
         "A command to start goes after --: leaktrace record -o FILE [OPTIONS] -- COMMAND "
@@ -244,7 +259,9 @@ class CommandLine {
   }
 
   void add_report() {
-    report_->add_option("file", line_.recording, "The recording to read")->required();
+    report_->add_option("file", line_.recording, "The recording to read")
+        ->required()
+        ->option_text("FILE");
     add_report_options(*report_, line_);
     add_selection_options(*report_, line_);
     add_symbol_options(*report_, line_);
