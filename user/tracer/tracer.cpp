@@ -177,15 +177,19 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& mo
     }
     owner[module.id] = std::move(*probes);
   }
-  for (const FunctionSymbol& function : module.image.functions) {
-    if (function.name != kLoaderHook) continue;
-    auto links =
-        engine_.attach(EngineProgram::code_mapped, options_.follow ? -1 : pid, module.fd.get(),
-                       {{function.file_offset}, {distance_to_state(module.image, function)}});
-    if (!links) continue;  // new libraries are then seen by the first unknown address in a stack
-    std::ranges::move(*links, std::back_inserter(process.loader_hook));
-  }
+  hook_loader(pid, process, module);
   return {};
+}
+
+// Without one, new libraries are seen by the first unknown address in a stack.
+void Tracer::hook_loader(pid_t pid, TracedProcess& process, const Module& module) {
+  const FunctionSymbol* hook = find_function(module.image, kLoaderHook);
+  auto& hooks = options_.follow ? shared_loader_hooks_ : process.loader_hooks;
+  if (hook == nullptr || hooks.contains(module.id)) return;
+  auto links =
+      engine_.attach(EngineProgram::code_mapped, options_.follow ? -1 : pid, module.fd.get(),
+                     {{hook->file_offset}, {distance_to_state(module.image, *hook)}});
+  if (links) hooks[module.id] = std::move(*links);
 }
 
 bool Tracer::is_starting(pid_t pid) const {
@@ -331,11 +335,12 @@ std::size_t Tracer::acquire_functions(pid_t pid) const {
 void Tracer::detach_all() {
   for (auto& [pid, process] : processes_) {
     process.probes.clear();
-    process.loader_hook.clear();
+    process.loader_hooks.clear();
     process.entry_hook.clear();
     process.mapping_stops.reset();
   }
   shared_probes_.clear();
+  shared_loader_hooks_.clear();
   engine_.stop_following();
 }
 

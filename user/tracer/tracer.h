@@ -111,12 +111,14 @@ class Tracer {
  private:
   using Clock = std::chrono::steady_clock;
 
+  using LoaderHooks = std::map<std::uint32_t, std::vector<Link>>;  ///< by module
+
   struct TracedProcess {
     std::uint32_t image = 0;
     ProcessInfo info;
     std::map<std::uint32_t, FileProbes> probes;  ///< by module; none when children are followed
     std::set<std::uint32_t> looked_at;           ///< modules
-    std::vector<Link> loader_hook;
+    LoaderHooks loader_hooks;                    ///< as probes
     std::vector<Link> entry_hook;
     Link mapping_stops;
     Clock::time_point next_rescan;  ///< for an unknown address, not before
@@ -133,6 +135,7 @@ class Tracer {
                                 UnwindFollower::Tables tables);
   void rescan_for_unknown_code(pid_t pid, TracedProcess& process);
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Module& module);
+  void hook_loader(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
   void learn_python(TracedProcess& process, const Mapping& mapping, const Module& module);
@@ -149,6 +152,7 @@ class Tracer {
   std::map<std::uint32_t, AddressSpace> images_;
   std::map<pid_t, TracedProcess> processes_;
   std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
+  LoaderHooks shared_loader_hooks_;                    ///< then
   std::vector<std::future<void>> detaching_;
   std::uint32_t last_image_ = 0;
 };

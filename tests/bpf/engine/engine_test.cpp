@@ -2,6 +2,7 @@
 // The rules that keep the count true (design, section 2), each tried on functions of hooked.h in a
 // child process, with every way of attaching that this kernel has.
 #include <bpf/bpf.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <setjmp.h>
 #include <sys/wait.h>
@@ -511,6 +512,42 @@ TEST_P(EngineTest, ChildrenNotHeardOfLeaveNothingInTheKernel) {
   ASSERT_TRUE(hooks.tracer().attach(child.pid()));
   ASSERT_TRUE(child.work());
   EXPECT_EQ(unwound_processes(hooks.tracer()), 1U) << "no event was read";
+}
+
+// A daemon: who began it is gone, and libraries come and go all the same.
+TEST_P(EngineTest, LibrariesOfAChildAreSeenAfterItsParentsEnd) {
+  TracedHooks::Options following = options();
+  following.follow = true;
+  int go[2];
+  int done[2];
+  ASSERT_EQ(::pipe(go), 0);
+  ASSERT_EQ(::pipe(done), 0);
+  Child child([&] {
+    if (::fork() != 0) return;
+    ::alarm(60);
+    char byte = 0;
+    while (::read(go[0], &byte, 1) == 1) {
+      void* library = ::dlopen("libanl.so.1", RTLD_NOW);
+      if (library == nullptr || ::dlclose(library) != 0) ::_exit(1);
+      const pid_t self = ::getpid();
+      if (::write(done[1], &self, sizeof(self)) < 0) break;
+    }
+    ::_exit(0);
+  });
+  ::close(go[0]);
+  ::close(done[1]);
+  TracedHooks hooks(following);
+  hooks.trace(child);
+  child.end();
+  hooks.read();
+  ASSERT_EQ(::write(go[1], "", 1), 1);
+  pid_t daemon = 0;
+  ASSERT_EQ(::read(done[0], &daemon, sizeof(daemon)), static_cast<ssize_t>(sizeof(daemon)));
+  const auto process = hooks.tracer().engine().process(daemon);
+  ASSERT_TRUE(process);
+  EXPECT_EQ(process->unloads, 1U);
+  ::close(go[1]);
+  ::close(done[0]);
 }
 
 TEST_P(EngineTest, CallSitesKeepWhatIsOutstandingWhenTheProcessEnds) {
