@@ -105,7 +105,8 @@ void read_symbols(Elf* elf, ElfImage& image, std::span<const std::string> wanted
 
 Result<ElfImage> ElfImage::read(int fd, std::span<const std::string> wanted) {
   elf_version(EV_CURRENT);
-  ElfHandle elf(elf_begin(fd, ELF_C_READ_MMAP, nullptr));
+  // Not mapped: a file that shrinks while it is read must give an error, not SIGBUS.
+  ElfHandle elf(elf_begin(fd, ELF_C_READ, nullptr));
   GElf_Ehdr header;
   if (!elf || elf_kind(elf.get()) != ELF_K_ELF || !gelf_getehdr(elf.get(), &header)) {
     return fail("not an ELF file");

@@ -2,6 +2,7 @@
 #include "user/tracer/python_image.h"
 
 #include <gelf.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -56,24 +57,27 @@ PythonSymbols find_symbols(Elf* elf) {
   return symbols;
 }
 
+/// An open ELF file. It is not mapped: one that shrinks while it is read must give an error, not
+/// SIGBUS.
+struct ElfFile {
+  int fd = -1;
+  Elf* elf = nullptr;
+};
+
 /// Copies what the file has at an address; false when it has nothing there.
 template <typename T>
-bool read_initial(Elf* elf, std::uint64_t address, T& value) {
-  std::size_t file_size = 0;
-  const char* file = elf_rawfile(elf, &file_size);
+bool read_initial(const ElfFile& file, std::uint64_t address, T& value) {
   std::size_t count = 0;
-  if (file == nullptr || elf_getphdrnum(elf, &count) != 0) return false;
+  if (elf_getphdrnum(file.elf, &count) != 0) return false;
   for (std::size_t i = 0; i < count; ++i) {
     GElf_Phdr segment;
-    if (gelf_getphdr(elf, static_cast<int>(i), &segment) == nullptr) continue;
+    if (gelf_getphdr(file.elf, static_cast<int>(i), &segment) == nullptr) continue;
     if (segment.p_type != PT_LOAD || address < segment.p_vaddr) continue;
     const std::uint64_t in_segment = address - segment.p_vaddr;
     if (in_segment >= segment.p_filesz || segment.p_filesz - in_segment < sizeof(T)) continue;
-    if (segment.p_offset > file_size || file_size - segment.p_offset < in_segment + sizeof(T)) {
-      return false;
-    }
-    std::memcpy(&value, file + segment.p_offset + in_segment, sizeof(T));
-    return true;
+    if (segment.p_offset > INT64_MAX - in_segment) return false;
+    return ::pread(file.fd, &value, sizeof(T), static_cast<off_t>(segment.p_offset + in_segment)) ==
+           static_cast<ssize_t>(sizeof(T));
   }
   return false;
 }
@@ -153,9 +157,9 @@ enum DebugOffset : std::size_t {
   kAsciiObjectSize = 70,
 };
 
-std::optional<PythonImage> read_debug_offsets(Elf* elf, std::uint64_t runtime) {
+std::optional<PythonImage> read_debug_offsets(const ElfFile& file, std::uint64_t runtime) {
   DebugOffsets offsets{};
-  if (!read_initial(elf, runtime, offsets)) return std::nullopt;
+  if (!read_initial(file, runtime, offsets)) return std::nullopt;
   if (std::memcmp(offsets.data(), "xdebugpy", 8) != 0 || offsets[kFreeThreaded] != 0) {
     return std::nullopt;
   }
@@ -194,7 +198,7 @@ std::optional<PythonImage> read_debug_offsets(Elf* elf, std::uint64_t runtime) {
   return image;
 }
 
-std::optional<PythonImage> image_of_release(Elf* elf, std::uint64_t version,
+std::optional<PythonImage> image_of_release(const ElfFile& file, std::uint64_t version,
                                             std::uint64_t runtime) {
   switch (version >> 16) {  // PY_VERSION_HEX
     case 0x030b:
@@ -202,7 +206,7 @@ std::optional<PythonImage> image_of_release(Elf* elf, std::uint64_t version,
     case 0x030c:
       return kPython312;
     case 0x030d:
-      return read_debug_offsets(elf, runtime);
+      return read_debug_offsets(file, runtime);
     default:
       return std::nullopt;
   }
@@ -220,14 +224,15 @@ lt_python PythonImage::at(std::uint64_t bias) const {
 
 std::optional<PythonImage> read_python_image(int fd) {
   elf_version(EV_CURRENT);
-  const ElfHandle elf(elf_begin(fd, ELF_C_READ_MMAP, nullptr));
+  const ElfHandle elf(elf_begin(fd, ELF_C_READ, nullptr));
   if (!elf) return std::nullopt;
+  const ElfFile file{fd, elf.get()};
   const PythonSymbols symbols = find_symbols(elf.get());
   std::uint64_t version = 0;
-  if (!symbols.complete() || !read_initial(elf.get(), symbols.version.address, version)) {
+  if (!symbols.complete() || !read_initial(file, symbols.version.address, version)) {
     return std::nullopt;
   }
-  auto image = image_of_release(elf.get(), version, symbols.runtime.address);
+  auto image = image_of_release(file, version, symbols.runtime.address);
   if (!image) return std::nullopt;
   image->layout.interpreters += symbols.runtime.address;
   image->layout.eval_start = symbols.evaluation.address;
