@@ -137,63 +137,63 @@ constexpr PythonImage kPython312{.layout = {.interpreters = 40,
 /// by number of 8-byte words.
 using DebugOffsets = std::array<std::uint64_t, 73>;
 enum DebugOffset : std::size_t {
-  kFreeThreaded = 2,
-  kInterpretersHead = 5,
-  kInterpreterNext = 8,
-  kThreadsHead = 9,
-  kThreadNext = 21,
-  kCurrentFrame = 23,
-  kThreadId = 24,
-  kFrameSize = 28,
-  kFramePrevious = 29,
-  kExecutable = 30,
-  kInstruction = 31,
-  kOwner = 33,
-  kFileName = 35,
-  kQualifiedName = 37,
-  kLineTable = 38,
-  kFirstLine = 39,
-  kInstructions = 43,
-  kAsciiObjectSize = 70,
+  free_threaded = 2,
+  interpreters_head = 5,
+  interpreter_next = 8,
+  threads_head = 9,
+  thread_next = 21,
+  current_frame = 23,
+  thread_id = 24,
+  frame_size = 28,
+  frame_previous = 29,
+  executable = 30,
+  instruction = 31,
+  owner = 33,
+  file_name = 35,
+  qualified_name = 37,
+  line_table = 38,
+  first_line = 39,
+  instructions = 43,
+  ascii_object_size = 70,
 };
 
 std::optional<PythonImage> read_debug_offsets(const ElfFile& file, std::uint64_t runtime) {
   DebugOffsets offsets{};
   if (!read_initial(file, runtime, offsets)) return std::nullopt;
-  if (std::memcmp(offsets.data(), "xdebugpy", 8) != 0 || offsets[kFreeThreaded] != 0) {
+  if (std::memcmp(offsets.data(), "xdebugpy", 8) != 0 || offsets[free_threaded] != 0) {
     return std::nullopt;
   }
   const auto fits = [&](DebugOffset which) { return offsets[which] < LT_PYTHON_NO_CFRAME; };
   for (const auto which :
-       {kInterpretersHead, kInterpreterNext, kThreadsHead, kThreadNext, kCurrentFrame, kThreadId,
-        kFileName, kQualifiedName, kLineTable, kFirstLine, kInstructions, kAsciiObjectSize}) {
+       {interpreters_head, interpreter_next, threads_head, thread_next, current_frame, thread_id,
+        file_name, qualified_name, line_table, first_line, instructions, ascii_object_size}) {
     if (!fits(which)) return std::nullopt;
   }
-  if (offsets[kFrameSize] > LT_PYTHON_FRAME_BYTES) return std::nullopt;
+  if (offsets[frame_size] > LT_PYTHON_FRAME_BYTES) return std::nullopt;
   const auto half = [&](DebugOffset which) { return static_cast<__u16>(offsets[which]); };
   PythonImage image;
-  image.layout = {.interpreters = offsets[kInterpretersHead],
+  image.layout = {.interpreters = offsets[interpreters_head],
                   .eval_start = 0,
                   .eval_end = 0,
-                  .interpreter_next = half(kInterpreterNext),
-                  .interpreter_threads = half(kThreadsHead),
-                  .thread_next = half(kThreadNext),
-                  .thread_id = half(kThreadId),
-                  .thread_frame = half(kCurrentFrame),
+                  .interpreter_next = half(interpreter_next),
+                  .interpreter_threads = half(threads_head),
+                  .thread_next = half(thread_next),
+                  .thread_id = half(thread_id),
+                  .thread_frame = half(current_frame),
                   .cframe_frame = LT_PYTHON_NO_CFRAME,
-                  .frame_code = half(kExecutable),
-                  .frame_previous = half(kFramePrevious),
-                  .frame_instruction = half(kInstruction),
-                  .frame_entry = half(kOwner),
+                  .frame_code = half(executable),
+                  .frame_previous = half(frame_previous),
+                  .frame_instruction = half(instruction),
+                  .frame_entry = half(owner),
                   .entry = LT_PYTHON_ENTRY_SHIM,
-                  .code_file = half(kFileName),
-                  .code_name = half(kQualifiedName),
-                  .code_lines = half(kLineTable),
-                  .code_first_line = half(kFirstLine),
-                  .code_instructions = half(kInstructions)};
+                  .code_file = half(file_name),
+                  .code_name = half(qualified_name),
+                  .code_lines = half(line_table),
+                  .code_first_line = half(first_line),
+                  .code_instructions = half(instructions)};
   image.major = 3;
   image.minor = 13;
-  image.ascii_data = static_cast<std::uint32_t>(offsets[kAsciiObjectSize]);
+  image.ascii_data = static_cast<std::uint32_t>(offsets[ascii_object_size]);
   image.other_data = image.ascii_data + 16;  // utf8_length and utf8 follow
   return image;
 }
