@@ -15,8 +15,10 @@
 #include "bpf/lib/threads.bpf.h"
 #include "leaktrace/python_abi.h"
 
-/* States of threads that are looked at to find the running thread's. */
-#define LT_PYTHON_MAX_THREADS 512
+/* To find the running thread's state: so many searches, one an interpreter or more, of so many
+ * steps each. */
+#define LT_PYTHON_SEARCHES 64
+#define LT_PYTHON_SEARCH_STEPS 32
 
 /* By image: a process that runs Python; written by user space. */
 struct {
@@ -69,6 +71,21 @@ __weak __noinline int evaluates_python(struct lt_thread* thread, __u64 start, __
   return 0;
 }
 
+/*
+ * Goes through the states of threads from `state` on: ends at that of the thread `self`, at the end
+ * of the list (0), or after some steps. The steps have a function of their own because the verifier
+ * looks at a global function once, not at each step of the loop that calls it.
+ */
+__weak __noinline __u64 search_python_states(const struct lt_python* python, __u64 state,
+                                             __u64 self) {
+  if (!python) return 0;
+  for (int i = 0; i < LT_PYTHON_SEARCH_STEPS && state; i++) {
+    if (read_word(state + python->thread_id) == self) return state;
+    state = read_word(state + python->thread_next);
+  }
+  return state;
+}
+
 /* Finds the interpreter's state of the running thread: thread->python_state. */
 __weak __noinline int find_python_state(struct lt_thread* thread, const struct lt_python* python) {
   if (!thread || !python) return 0;
@@ -77,16 +94,14 @@ __weak __noinline int find_python_state(struct lt_thread* thread, const struct l
   if (state && read_word(state + python->thread_id) == self) return 1;
   __u64 interpreter = read_word(python->interpreters);
   state = interpreter ? read_word(interpreter + python->interpreter_threads) : 0;
-  for (int i = 0; i < LT_PYTHON_MAX_THREADS && interpreter; i++) {
-    if (state) {
-      if (read_word(state + python->thread_id) == self) {
-        thread->python_state = state;
-        return 1;
-      }
-      state = read_word(state + python->thread_next);
-    } else {
+  for (int i = 0; i < LT_PYTHON_SEARCHES && interpreter; i++) {
+    state = search_python_states(python, state, self);
+    if (!state) {
       interpreter = read_word(interpreter + python->interpreter_next);
       if (interpreter) state = read_word(interpreter + python->interpreter_threads);
+    } else if (read_word(state + python->thread_id) == self) {
+      thread->python_state = state;
+      return 1;
     }
   }
   return 0;
@@ -117,28 +132,39 @@ static __always_inline __u64 code_word(struct lt_thread* thread, const struct lt
   return code | (tag >> 48 << 48);
 }
 
+/* Notes the frame at `frame` after `words` words, and leaves it in thread->python_frame. Returns
+ * the number of words then; 0 when it cannot be read. */
+__weak __noinline __u32 note_python_frame(struct lt_thread* thread, const struct lt_python* python,
+                                          __u64 frame, __u32 words) {
+  if (!thread || !python) return 0;
+  if (bpf_probe_read_user(thread->python_frame, sizeof(thread->python_frame), (void*)frame)) {
+    lose(LT_LOSS_READ_FAULT);
+    return 0;
+  }
+  __u8 entry = frame_byte(thread, python->frame_entry);
+  if (python->entry == LT_PYTHON_ENTRY_SHIM && entry == LT_PYTHON_OWNED_BY_C_STACK) {
+    mark_entered(thread, words);
+    return words;
+  }
+  __u64 code = frame_word(thread, python->frame_code) & ~7ULL;
+  thread->frames[words & (LT_STACK_WORDS - 1)] = code_word(thread, python, code);
+  thread->frames[(words + 1) & (LT_STACK_WORDS - 1)] =
+      frame_word(thread, python->frame_instruction);
+  words += LT_PYTHON_FRAME_WORDS;
+  if (python->entry == LT_PYTHON_ENTRY_FLAG && entry) mark_entered(thread, words);
+  return words;
+}
+
 /* Notes the frames from `frame` outwards; returns the number of words of the whole stack. */
 __weak __noinline __u32 note_python_frames(struct lt_thread* thread, const struct lt_python* python,
                                            __u64 frame) {
   if (!thread || !python) return 0;
   __u32 words = thread->native_frames;
   for (int i = 0; i < LT_PYTHON_MAX_FRAMES && frame; i++) {
-    if (bpf_probe_read_user(thread->python_frame, sizeof(thread->python_frame), (void*)frame)) {
-      lose(LT_LOSS_READ_FAULT);
-      return words;
-    }
-    __u8 entry = frame_byte(thread, python->frame_entry);
+    __u32 noted = note_python_frame(thread, python, frame, words);
+    if (!noted) return words;
+    words = noted;
     frame = frame_word(thread, python->frame_previous);
-    if (python->entry == LT_PYTHON_ENTRY_SHIM && entry == LT_PYTHON_OWNED_BY_C_STACK) {
-      mark_entered(thread, words);
-      continue;
-    }
-    __u64 code = frame_word(thread, python->frame_code) & ~7ULL;
-    thread->frames[words & (LT_STACK_WORDS - 1)] = code_word(thread, python, code);
-    thread->frames[(words + 1) & (LT_STACK_WORDS - 1)] =
-        frame_word(thread, python->frame_instruction);
-    words += LT_PYTHON_FRAME_WORDS;
-    if (python->entry == LT_PYTHON_ENTRY_FLAG && entry) mark_entered(thread, words);
   }
   if (frame && thread->reason == LT_STACK_COMPLETE) thread->reason = LT_STACK_DEPTH;
   return words;
