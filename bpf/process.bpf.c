@@ -83,11 +83,14 @@ static __always_inline void forget_code(__u32 tgid, const struct lt_process* pro
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(follow_exec, struct task_struct* task) {
+int BPF_PROG(follow_exec, struct task_struct* task, pid_t old_pid) {
   struct lt_process* process = current_process();
   if (!process) return 0;
   __u64 thread = bpf_get_current_pid_tgid();
-  bpf_map_delete_elem(&threads, &thread); /* no call of the old image returns */
+  /* No call of the old image returns. A thread that execs takes the leader's id. */
+  bpf_map_delete_elem(&threads, &thread);
+  __u64 caller = (thread >> 32 << 32) | (__u32)old_pid;
+  bpf_map_delete_elem(&threads, &caller);
   __u32 tgid = thread >> 32;
   forget_code(tgid, process); /* nor is anything mapped where it was */
 

@@ -86,14 +86,27 @@ __weak __noinline __u64 search_python_states(const struct lt_python* python, __u
   return state;
 }
 
+/*
+ * Is the state that was found before still the thread's? The memory of one that was freed keeps the
+ * thread's id for a while, but the list does not lead to it (CPython links states both ways, `prev`
+ * right before `next`).
+ */
+static __always_inline int has_python_state(const struct lt_thread* thread,
+                                            const struct lt_python* python, __u64 self) {
+  __u64 state = thread->python_state;
+  if (!state || read_word(state + python->thread_id) != self) return 0;
+  __u64 previous = read_word(state + python->thread_next - 8);
+  return read_word(previous ? previous + python->thread_next : thread->python_states) == state;
+}
+
 /* Finds the interpreter's state of the running thread: thread->python_state. */
 __weak __noinline int find_python_state(struct lt_thread* thread, const struct lt_python* python) {
   if (!thread || !python) return 0;
-  __u64 self = current_pthread(), state = thread->python_state;
+  __u64 self = current_pthread();
   if (!self) return 0;
-  if (state && read_word(state + python->thread_id) == self) return 1;
+  if (has_python_state(thread, python, self)) return 1;
   __u64 interpreter = read_word(python->interpreters);
-  state = interpreter ? read_word(interpreter + python->interpreter_threads) : 0;
+  __u64 state = interpreter ? read_word(interpreter + python->interpreter_threads) : 0;
   for (int i = 0; i < LT_PYTHON_SEARCHES && interpreter; i++) {
     state = search_python_states(python, state, self);
     if (!state) {
@@ -101,6 +114,7 @@ __weak __noinline int find_python_state(struct lt_thread* thread, const struct l
       if (interpreter) state = read_word(interpreter + python->interpreter_threads);
     } else if (read_word(state + python->thread_id) == self) {
       thread->python_state = state;
+      thread->python_states = interpreter + python->interpreter_threads;
       return 1;
     }
   }
@@ -197,17 +211,6 @@ static __always_inline void copy_string(struct lt_python_string* to, __u64 objec
   }
 }
 
-/* A bytes object: its size is the second word, its content begins with the fifth
- * (Include/cpython/bytesobject.h). */
-static __always_inline void copy_lines(struct lt_event_python_code* event, __u64 object) {
-  __u64 size = read_word(object + 16);
-  event->line_bytes = 0;
-  if (size > LT_PYTHON_LINES_BYTES) return; /* the line stays unknown, the function is told */
-  lt_opaque(size);
-  if (size > LT_PYTHON_LINES_BYTES) return;
-  if (!bpf_probe_read_user(event->lines, size, (void*)(object + 32))) event->line_bytes = size;
-}
-
 /* A forked child runs the same interpreter at the same addresses. */
 static __always_inline void inherit_python(__u32 parent_image, __u32 child_image) {
   const struct lt_python* python = bpf_map_lookup_elem(&pythons, &parent_image);
@@ -216,25 +219,39 @@ static __always_inline void inherit_python(__u32 parent_image, __u32 child_image
   if (error) lose_insertion(error, LT_LOSS_PROCESS_TABLE_FULL);
 }
 
-/* Returns 0 when user space knows the code object. */
-__weak __noinline int send_python_code(const struct lt_python* python, __u64 code, __u32 image) {
-  if (!python) return -1;
-  struct lt_event_python_code* event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+/* `lines`: a bytes object of `size` bytes; its content begins with the fifth word
+ * (Include/cpython/bytesobject.h). `capacity` is a constant, as the ring wants it. */
+static __always_inline int send_code_event(const struct lt_python* python, __u64 code, __u32 image,
+                                           __u64 lines, __u64 size, const __u32 capacity) {
+  struct lt_event_python_code* event = bpf_ringbuf_reserve(&events, sizeof(*event) + capacity, 0);
   if (!event) {
     lose(LT_LOSS_RING_OVERFLOW);
     return -1;
   }
+  __u64 object = LT_PYTHON_CODE_ADDRESS(code);
   fill_header(&event->header, LT_EVENT_PYTHON_CODE, image);
   event->code = code;
   event->first_line = 0;
-  __u64 object = LT_PYTHON_CODE_ADDRESS(code);
   bpf_probe_read_user(&event->first_line, sizeof(event->first_line),
                       (void*)(object + python->code_first_line));
   copy_string(&event->file, read_word(object + python->code_file));
   copy_string(&event->name, read_word(object + python->code_name));
-  copy_lines(event, read_word(object + python->code_lines));
+  event->line_bytes = 0;
+  lt_opaque(size);
+  if (size <= capacity && !bpf_probe_read_user(event->lines, size, (void*)(lines + 32)))
+    event->line_bytes = size;
   bpf_ringbuf_submit(event, 0);
   return 0;
+}
+
+/* Returns 0 when user space knows the code object. */
+__weak __noinline int send_python_code(const struct lt_python* python, __u64 code, __u32 image) {
+  if (!python) return -1;
+  __u64 lines = read_word(LT_PYTHON_CODE_ADDRESS(code) + python->code_lines);
+  __u64 size = read_word(lines + 16); /* ob_size */
+  if (size <= LT_PYTHON_SHORT_LINES)
+    return send_code_event(python, code, image, lines, size, LT_PYTHON_SHORT_LINES);
+  return send_code_event(python, code, image, lines, size, LT_PYTHON_LONG_LINES);
 }
 
 /* Sends what names the code objects of a new stack of `words` words. */

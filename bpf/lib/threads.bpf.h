@@ -51,7 +51,8 @@ struct lt_thread {
   struct lt_event_stack_head event; /* a stack event is built in place: this, then frames */
   __u64 frames[LT_STACK_WORDS];
   struct lt_unwind_scratch scratch;
-  __u64 python_state; /* the interpreter's PyThreadState of this thread, once found */
+  __u64 python_state;  /* the interpreter's PyThreadState of this thread, once found */
+  __u64 python_states; /* where the list that it is in begins */
   __u64 python_frame[LT_PYTHON_FRAME_BYTES / 8];
   __u64 python_code[LT_PYTHON_CODE_WORDS];
   __u64 last_released; /* by this thread; 0 once it has acquired again */

@@ -79,7 +79,8 @@ LT_ASSERT_SIZE(struct lt_python, 56);
 /* Copies of the objects that a code object's names and lines are: raw, as they lie in memory. A
  * string may be cut; 0 bytes: it could not be read. */
 #define LT_PYTHON_STRING_BYTES 512
-#define LT_PYTHON_LINES_BYTES 8192
+#define LT_PYTHON_SHORT_LINES 1024 /* most functions' */
+#define LT_PYTHON_LONG_LINES 8192  /* of longer ones only the function is told */
 #define LT_PYTHON_CHUNK 64
 
 struct lt_python_string {
@@ -95,8 +96,8 @@ struct lt_event_python_code {
   struct lt_python_string file;
   struct lt_python_string name;
   __u32 line_bytes; /* read of the table of lines (a bytes object) */
-  __u8 lines[LT_PYTHON_LINES_BYTES];
+  __u8 lines[];
 };
-LT_ASSERT_SIZE(struct lt_event_python_code, 24 + 8 + 4 + 2 * 516 + 4 + 8192);
+LT_ASSERT_SIZE(struct lt_event_python_code, 24 + 8 + 4 + 2 * 516 + 4);
 
 #endif /* LEAKTRACE_PYTHON_ABI_H */

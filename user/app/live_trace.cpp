@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -275,11 +276,11 @@ std::uint64_t LiveTrace::now_ns() const {
 std::optional<int> LiveTrace::wait_for_command() {
   if (!launcher_) return std::nullopt;
   while (!command_status_) {
-    epoll_event event{};
-    ::epoll_wait(epoll_.get(), &event, 1, 200);
+    // Signals only: what else the trace waited for is not taken any more, and stays readable.
+    pollfd signals{.fd = signals_.fd(), .events = POLLIN, .revents = 0};
+    ::poll(&signals, 1, 200);
     while (auto signal = signals_.next()) on_signal(*signal);
     on_child();
-    take_expiry(interval_timer_);
     if (interrupts_ > 1) return 0;  // the user wants leaktrace to end, and the command to go on
   }
   if (WIFSIGNALED(*command_status_)) return 128 + WTERMSIG(*command_status_);

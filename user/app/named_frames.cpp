@@ -15,6 +15,10 @@ namespace {
 /// Above the numbers that the tracer gives to files.
 constexpr std::uint32_t kFirstModule = 1U << 30;
 
+/// Code objects of one process whose names are kept; some hundred bytes each. Programs that make
+/// code as they run (templates, exec) have no end of them.
+constexpr std::size_t kMostCodes = 65536;
+
 /// A process without a perf map is asked for one again, not more often than this.
 constexpr std::uint64_t kAskAgainNs = 1'000'000'000;
 
@@ -37,11 +41,21 @@ void NamedFrames::on_python_code(const lt_event_python_code& event) {
   if (python == pythons_.end()) return;
   const tracer::PythonImage& image = *python->second.process.image;
   const symbolize::PythonStrings strings{image.ascii_data, image.other_data};
-  const std::size_t lines = std::min<std::size_t>(event.line_bytes, sizeof(event.lines));
+  const std::size_t lines = std::min<std::size_t>(event.line_bytes, LT_PYTHON_LONG_LINES);
+  make_room(python->second, event.code);
   python->second.codes.insert_or_assign(
       event.code, symbolize::PythonCode(symbolize::python_string(bytes_of(event.file), strings),
                                         symbolize::python_string(bytes_of(event.name), strings),
                                         event.first_line, {event.lines, event.lines + lines}));
+}
+
+void NamedFrames::make_room(Python& python, std::uint64_t code) {
+  if (python.codes.contains(code)) return;
+  python.order.push_back(code);
+  if (python.order.size() <= kMostCodes) return;
+  python.codes.erase(python.order.front());
+  python.order.pop_front();
+  ++python.dropped;
 }
 
 bool NamedFrames::evaluates_python(std::uint32_t image, std::uint64_t address) const {
@@ -104,20 +118,32 @@ model::ModuleId NamedFrames::module_of(const std::string& path) {
 }
 
 void NamedFrames::emit_losses() const {
-  for (const auto& [image, generated] : generated_) {
-    if (!generated.map) continue;
-    if (auto loss = generated.map->loss()) emit_(*loss);
-  }
+  for (const auto& [image, python] : pythons_) emit_loss(python);
+  for (const auto& [image, generated] : generated_) emit_loss(generated);
+}
+
+void NamedFrames::emit_loss(const Python& python) const {
+  if (python.dropped == 0) return;
+  emit_(model::FileLoss{.path = std::string(model::kPythonModule),
+                        .subject = model::FileSubject::symbols,
+                        .count = python.dropped,
+                        .why = fmt::format("more than {} code objects", kMostCodes)});
+}
+
+void NamedFrames::emit_loss(const Generated& generated) const {
+  if (!generated.map) return;
+  if (auto loss = generated.map->loss()) emit_(*loss);
 }
 
 void NamedFrames::forget(std::uint32_t image) {
-  pythons_.erase(image);
-  auto generated = generated_.find(image);
-  if (generated == generated_.end()) return;
-  if (generated->second.map) {
-    if (auto loss = generated->second.map->loss()) emit_(*loss);
+  if (auto python = pythons_.find(image); python != pythons_.end()) {
+    emit_loss(python->second);
+    pythons_.erase(python);
   }
-  generated_.erase(generated);
+  if (auto generated = generated_.find(image); generated != generated_.end()) {
+    emit_loss(generated->second);
+    generated_.erase(generated);
+  }
 }
 
 }  // namespace leaktrace::app

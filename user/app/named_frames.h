@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -47,6 +48,8 @@ class NamedFrames {
   struct Python {
     tracer::PythonProcess process;
     std::unordered_map<std::uint64_t, symbolize::PythonCode> codes;
+    std::deque<std::uint64_t> order;  ///< of the codes, the oldest first
+    std::uint64_t dropped = 0;        ///< codes that found no room any more
   };
   struct Generated {
     std::optional<symbolize::PerfMap> map;
@@ -54,6 +57,9 @@ class NamedFrames {
   };
   using Name = std::tuple<std::string, std::string, std::uint32_t>;
 
+  static void make_room(Python& python, std::uint64_t code);
+  void emit_loss(const Python& python) const;
+  void emit_loss(const Generated& generated) const;
   [[nodiscard]] model::ModuleId module_of(const std::string& path);
   [[nodiscard]] model::RawFrame name(const std::string& path, const model::SourceFrame& source,
                                      std::uint64_t address);

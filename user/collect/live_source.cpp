@@ -104,7 +104,8 @@ int LiveSource::on_event(void* self, void* data, std::size_t size) {
 void LiveSource::handle(const lt_event_header& header, std::size_t size) {
   if (header.type == LT_EVENT_STACK) {
     handle_stack(reinterpret_cast<const lt_event_stack&>(header));
-  } else if (header.type == LT_EVENT_PYTHON_CODE && size >= sizeof(lt_event_python_code)) {
+  } else if (header.type == LT_EVENT_PYTHON_CODE &&
+             size >= sizeof(lt_event_python_code) + LT_PYTHON_SHORT_LINES) {
     handlers_.python.on_code(reinterpret_cast<const lt_event_python_code&>(header));
   } else if (is_process_event(header.type) && size >= sizeof(lt_event_process)) {
     handlers_.on_process(reinterpret_cast<const lt_event_process&>(header));
@@ -206,8 +207,9 @@ std::vector<model::SiteCounters> LiveSource::take_changed_sites(
 }
 
 Result<void> LiveSource::snapshot() {
-  // Counters first: a site's stack was sent before it was counted, so after draining every site
-  // that was read has its stack.
+  // Counters first: a site's stack is sent when it is first taken, so after draining nearly every
+  // site that was read has its stack. (One thread may count at a stack that another is about to
+  // send; it comes with the next reading.)
   auto sites = read_sites();
   if (!sites) return sites.unexpected();
   auto losses = read_losses();

@@ -43,16 +43,23 @@ StackId StackGroups::join(const Stack& stack, const std::unordered_map<StackId, 
     const auto found = known.find(group);
     return found != known.end() && reads_alike(found->second, stack);
   });
-  StackId group = stack.id;
+  StackId group;
   if (same != groups.end()) {
     group = *same;
   } else {
+    group = new_group(stack.id);
     groups.push_back(group);
     hashes_[group] = hash;
   }
   members_[stack.id] = {group, stack.image};
   ++sizes_[group];
   return group;
+}
+
+StackId StackGroups::new_group(StackId first) {
+  // Ids of stacks have 63 bits (LT_STACK_SECOND_PLACE).
+  constexpr std::uint64_t own_names = std::uint64_t{1} << 63;
+  return sizes_.contains(first) ? StackId{own_names | ++last_name_} : first;
 }
 
 StackId StackGroups::of(StackId id) const {

@@ -14,8 +14,9 @@ namespace leaktrace::model {
 /// call site. The id that came first stands for them all.
 class StackGroups {
  public:
-  /// Enters a stack and returns the id that stands for it. `known`: the stacks that stand for their
-  /// groups. One without frames reads like no other.
+  /// Enters a stack and returns the id that stands for its group: that of the group's first stack,
+  /// or one of its own when a group that is left by that stack has it still. `known`: the stacks of
+  /// the groups. One without frames reads like no other.
   StackId join(const Stack& stack, const std::unordered_map<StackId, Stack>& known);
 
   /// The id that stands for `id`: itself, when it was never entered.
@@ -38,6 +39,9 @@ class StackGroups {
   std::unordered_map<std::uint64_t, std::vector<StackId>> by_hash_;  ///< groups, by their frames
   std::unordered_map<StackId, std::uint64_t> hashes_;                ///< by group
 
+  std::uint64_t last_name_ = 0;  ///< of groups that are named by no stack
+
+  [[nodiscard]] StackId new_group(StackId first);
   void drop(StackId group);
 };
 

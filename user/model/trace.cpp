@@ -98,7 +98,7 @@ void Trace::on(const Module& record) {
 }
 
 void Trace::on(const Stack& record) {
-  if (groups_.join(record, stacks_) == record.id) stacks_[record.id] = record;
+  stacks_.insert_or_assign(groups_.join(record, stacks_), record);
 }
 
 void Trace::on(const Snapshot& record) {

@@ -39,7 +39,7 @@ TEST(StackGroups, OneSiteHasTheCountersOfAllStacksThatReadAlike) {
   EXPECT_EQ(trace.sites().size(), 2U);
   EXPECT_EQ(trace.sites().at(site(kFirst)).counters, (Counters{6, 60, 1, 10, 1}));
   EXPECT_EQ(trace.sites().at(site(kOther)).counters, (Counters{1, 1, 0, 0, 2}));
-  EXPECT_EQ(trace.stack(kAgain)->id, kFirst);
+  EXPECT_EQ(trace.stack(kAgain), trace.stack(kFirst));
   const auto& points = trace.sites().at(site(kFirst)).series.points();
   ASSERT_EQ(points.size(), 2U);
   EXPECT_EQ(points[1].bytes, 50U);
@@ -77,6 +77,21 @@ TEST(StackGroups, WhatARecycledStackCountedStaysWhileTheSiteLives) {
   trace.apply(stack(kFirst, 0x10));
   trace.apply(snapshot(5, {{site(kFirst), {1, 10, 0, 0, 5}}}));
   EXPECT_EQ(trace.sites().at(site(kFirst)).counters, (Counters{7, 70, 4, 40, 2}));
+}
+
+TEST(StackGroups, AnIdThatComesBackWithOtherFramesIsAnotherSite) {
+  Trace trace = trace_with_both();
+  trace.apply(snapshot(3, {{site(kFirst), {4, 40, 4, 40, 1}}}));
+  trace.apply(Recycled{4, {kFirst}});
+  trace.apply(stack(kFirst, 0x99));  // code that was compiled anew at the same addresses
+  trace.apply(snapshot(5, {{site(kFirst), {1, 7, 0, 0, 5}}}));
+  EXPECT_EQ(trace.sites().size(), 3U);
+  EXPECT_EQ(trace.stack(kFirst)->frames[0].offset, 0x99U);
+  EXPECT_EQ(trace.stack(kAgain)->frames[0].offset, 0x10U);
+  EXPECT_EQ(trace.sites().at(site(kFirst)).counters.acquired_bytes, 60U) << "the group of kAgain";
+  std::uint64_t bytes = 0;
+  for (const auto& [key, of] : trace.sites()) bytes += of.counters.acquired_bytes;
+  EXPECT_EQ(bytes, 40U + 20U + 1U + 7U);
 }
 
 TEST(StackGroups, WhenTheLastOneIsRecycledTheSiteIsFolded) {
