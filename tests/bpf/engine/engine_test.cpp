@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "tests/bpf/engine/hooked.h"
+#include "tests/bpf/engine/probe_mode_test.h"
 #include "tests/bpf/engine/traced_child.h"
-#include "user/tracer/features.h"
 
 namespace leaktrace::test {
 namespace {
@@ -29,15 +29,8 @@ void* at(std::uintptr_t address) {
 constexpr int kMapFixed = 0x10;
 constexpr int kRemapDontUnmap = 4;
 
-class EngineTest : public testing::TestWithParam<ProbeMode> {
+class EngineTest : public ProbeModeTest {
  protected:
-  void SetUp() override {
-    static const bool kHasMulti = tracer::multi_probes_work();
-    if (GetParam() == ProbeMode::multi && !kHasMulti) {
-      GTEST_SKIP() << "feature uprobe_multi_pid: this kernel has no uprobe-multi links";
-    }
-  }
-
   static TracedHooks::Options options() {
     TracedHooks::Options options;
     options.mode = GetParam();

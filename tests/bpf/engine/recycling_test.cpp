@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "tests/bpf/engine/hooked.h"
+#include "tests/bpf/engine/probe_mode_test.h"
 #include "tests/bpf/engine/traced_child.h"
-#include "user/tracer/features.h"
 
 namespace leaktrace::test {
 namespace {
@@ -94,15 +94,8 @@ std::size_t second_places(TracedHooks& hooks) {
   return found;
 }
 
-class RecyclingTest : public testing::TestWithParam<ProbeMode> {
+class RecyclingTest : public ProbeModeTest {
  protected:
-  void SetUp() override {
-    static const bool kHasMulti = tracer::multi_probes_work();
-    if (GetParam() == ProbeMode::multi && !kHasMulti) {
-      GTEST_SKIP() << "feature uprobe_multi_pid: this kernel has no uprobe-multi links";
-    }
-  }
-
   static TracedHooks::Options options() {
     TracedHooks::Options options;
     options.mode = GetParam();
