@@ -172,8 +172,9 @@ std::string stack_lines(const analyze::ReportSite& site) {
   std::string out;
   for (std::size_t i = 0; i < site.stack.size(); ++i) {
     if (collapse && i == 1) {
-      out += fmt::format("{}     … {} frames of the allocator, its library or the interpreter\n",
-                         std::string(kIndent, ' '), naming - 2);
+      out += fmt::format(
+          "{}     … {} frames of the allocator, the standard library or the interpreter\n",
+          std::string(kIndent, ' '), naming - 2);
       i = naming - 1;
     }
     out += frame_lines(site.stack[i], i);
