@@ -194,6 +194,7 @@ std::string mode_line(const analyze::Report& report) {
   }
   if (!report.filters.empty()) words += " · " + report.filters;
   if (report.cut_off) words += " · the recording is cut off";
+  words += " · " + loss_words(report);
   return words;
 }
 

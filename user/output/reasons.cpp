@@ -64,6 +64,20 @@ std::string_view loss_meaning(std::string_view loss) {
   return {};
 }
 
+std::string loss_words(const analyze::Report& report) {
+  std::string words;
+  for (std::size_t i = 0; i < report.losses.size(); ++i) {
+    if (report.losses[i] == 0) continue;
+    words +=
+        fmt::format("{}{} {}", words.empty() ? "" : ", ", report.losses[i], model::kLossNames[i]);
+  }
+  if (const std::size_t files = report.file_losses.size(); files > 0) {
+    words += fmt::format("{}{} file{} not read whole", words.empty() ? "" : ", ", files,
+                         files == 1 ? "" : "s");
+  }
+  return words.empty() ? "no losses" : "losses: " + words;
+}
+
 std::string_view stack_end_name(const analyze::ReportSite& site) {
   if (site.stack_missing) return "missing";
   const std::size_t end = index(site.stack_end);

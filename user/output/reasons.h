@@ -17,6 +17,10 @@ namespace leaktrace::output {
 /// "unwind" or "symbols": what was wanted of a file.
 [[nodiscard]] std::string_view subject_name(model::FileSubject subject);
 
+/// What was lost, in one line: "no losses", "losses: 12 ring_overflow, 3 read_fault, 1 file not
+/// read whole".
+[[nodiscard]] std::string loss_words(const analyze::Report& report);
+
 /// A name for programs: "complete", "no_row", …; "missing" when nothing is known of the stack.
 [[nodiscard]] std::string_view stack_end_name(const analyze::ReportSite& site);
 
