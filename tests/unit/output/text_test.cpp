@@ -81,7 +81,8 @@ TEST(Text, StacksThatAreNotWholeSayWhy) {
 TEST(Text, FramesOfTheAllocatorAreFolded) {
   const std::string text = write_text(awkward_report());
   EXPECT_THAT(text, HasSubstr("#0   operator new(unsigned long)  (libstdc++.so.6.0.30)"));
-  EXPECT_THAT(text, HasSubstr("2 frames of the allocator, the standard library or the interpreter"));
+  EXPECT_THAT(text,
+              HasSubstr("2 frames of the allocator, the standard library or the interpreter"));
   EXPECT_THAT(text, Not(HasSubstr("new_allocator")));
   EXPECT_THAT(text, HasSubstr("#4   Cache<"));
 }
