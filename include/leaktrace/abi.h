@@ -78,7 +78,7 @@ struct lt_value_source {
   __u8 reserved;
 };
 
-/* One hooked function, as data. The attach cookie of a probe is the index of its row. */
+/* One hooked function, as data. */
 struct lt_row {
   __u8 operation;                    /* enum lt_operation */
   __u8 kind;                         /* enum lt_kind */
@@ -91,6 +91,14 @@ struct lt_row {
   struct lt_value_source flags;      /* mmap's and mremap's flags */
 };
 LT_ASSERT_SIZE(struct lt_row, 24);
+
+/*
+ * The attach cookie of a probe. A probe need not be on the first instruction of its function: the
+ * function may have pushed some bytes by then.
+ */
+#define LT_COOKIE_ROW(cookie) ((__u32)((cookie)&0xffff))
+#define LT_COOKIE_STEPPED (1ULL << 16) /* the kernel single-steps the instruction: dear */
+#define LT_COOKIE_PUSHED(cookie) ((__u32)((cookie) >> 32)) /* bytes, between entry and probe */
 
 /* ---- Processes ---------------------------------------------------------------------------- */
 
@@ -116,6 +124,39 @@ struct lt_process {
 };
 LT_ASSERT_SIZE(struct lt_process, 16);
 
+/* What tracing cost the processes of one slot, on one CPU. Images share slots when there are more
+ * of them than slots. */
+#define LT_HIT_SLOTS 1024
+#define LT_HIT_SLOT(image) ((image) & (LT_HIT_SLOTS - 1))
+struct lt_hits {
+  __u64 entries; /* probes hit on an instruction that the kernel emulates */
+  __u64 stepped; /* on one that it single-steps */
+  __u64 returns;
+  __u64 timed;    /* of all these, those whose program was timed */
+  __u64 timed_ns; /* how long those took, the trap left out */
+};
+LT_ASSERT_SIZE(struct lt_hits, 40);
+
+/* ---- Sampling ----------------------------------------------------------------------------- */
+
+/*
+ * Blocks are sampled by bytes: a block of S bytes is taken with the chance 1 - e^(-S/interval), as
+ * if points were strewn over all bytes that are acquired, one in `interval` on average. User space
+ * may change the interval while programs run; it is always base << step, so that a block remembers
+ * its own in a byte.
+ */
+struct lt_sampling {
+  __u64 base; /* bytes; 0: every block is taken */
+  __u32 step; /* the interval is base << step */
+  __u32 reserved;
+  __u64 window_from; /* blocks acquired before this time have lived through a time in which no probe
+                        was attached */
+};
+LT_ASSERT_SIZE(struct lt_sampling, 24);
+#define LT_SAMPLING_STEPS 24
+/* The step of a block that was taken for certain, and stands for itself alone. */
+#define LT_SAMPLED_FOR_CERTAIN 255
+
 /* ---- What is live, and the counters of each call site ------------------------------------ */
 
 struct lt_resource_key {
@@ -127,10 +168,30 @@ LT_ASSERT_SIZE(struct lt_resource_key, 16);
 
 struct lt_resource {
   __u64 stack_id;
-  __u64 weight;
+  __u64 weight : 48;
+  __u64 kind : 8;
+  __u64 step : 8; /* of the sampling interval, or LT_SAMPLED_FOR_CERTAIN */
   __u64 acquired_ns;
+  __u32 image;
+  __u32 reserved;
 };
-LT_ASSERT_SIZE(struct lt_resource, 24);
+LT_ASSERT_SIZE(struct lt_resource, 32);
+#define LT_LARGEST_WEIGHT ((1ULL << 48) - 1)
+
+/*
+ * The table of live resources is an array of buckets; a resource is in one of two, which its key
+ * chooses (bpf/lib/live.bpf.h). The handles of a bucket share a cache line.
+ */
+#define LT_BUCKET_SLOTS 8
+#define LT_HANDLE_NONE 0ULL
+#define LT_HANDLE_BUSY 1ULL /* a program is writing or taking out what is there */
+struct lt_live_bucket {
+  __u64 handle[LT_BUCKET_SLOTS];
+  struct lt_resource resource[LT_BUCKET_SLOTS];
+};
+LT_ASSERT_SIZE(struct lt_live_bucket, 320);
+/* Two choices fill a table to nine tenths before one finds no room (tests/unit). */
+#define LT_LIVE_BUCKETS(resources) ((resources) / (LT_BUCKET_SLOTS - 1) + 2)
 
 struct lt_site_key {
   __u64 stack_id;
@@ -139,14 +200,43 @@ struct lt_site_key {
 };
 LT_ASSERT_SIZE(struct lt_site_key, 16);
 
-struct lt_site_counters {
+/*
+ * CPUs count in stripes of their own, so that they do not fight for a cache line; a site's counter
+ * is the sum over its stripes. When the trace samples, counts and bytes are estimates (each block
+ * stands for 1/chance blocks) and counts are in 1/LT_COUNT_UNIT.
+ */
+#define LT_SITE_STRIPES 8
+#define LT_COUNT_UNIT 256
+struct lt_site_stripe {
   __u64 acquired_count;
   __u64 acquired_bytes;
   __u64 released_count;
   __u64 released_bytes;
-  __u64 since_ns; /* when outstanding last left zero: no block of the site is older */
+  __u64 acquired_samples; /* these four only when the trace samples */
+  __u64 released_samples;
+  __u64 count_variance; /* of what is outstanding: the sum of (1 - chance) / chance^2 */
+  __u64 bytes_variance; /* the same of bytes, in units of base^2 / 2^LT_VARIANCE_SHIFT */
 };
-LT_ASSERT_SIZE(struct lt_site_counters, 40);
+#define LT_VARIANCE_SHIFT 16
+LT_ASSERT_SIZE(struct lt_site_stripe, 64);
+
+struct lt_site_counters {
+  struct lt_site_stripe stripe[LT_SITE_STRIPES];
+};
+LT_ASSERT_SIZE(struct lt_site_counters, 512);
+
+/*
+ * How long a site's sampled blocks lived until they were released, for traces that are not attached
+ * all the time: released[i] counts ages from 2^(i-1) up to 2^i in units of 2^20 ns (about 1 ms),
+ * the first all below and the last all above.
+ */
+#define LT_AGE_CLASSES 32
+#define LT_AGE_UNIT_SHIFT 20
+struct lt_site_lifetimes {
+  __u32 within[LT_AGE_CLASSES]; /* blocks acquired in the same window of observation */
+  __u32 across[LT_AGE_CLASSES]; /* blocks that were acquired before it */
+};
+LT_ASSERT_SIZE(struct lt_site_lifetimes, 256);
 
 /* The stack id of resources whose stack found no room in the table of stacks. */
 #define LT_STACK_ID_NONE 0ULL

@@ -25,7 +25,8 @@ struct TraceStart {
   std::int64_t unix_ns = 0;  ///< wall-clock time at the trace's time 0
   std::string tool_version;
   std::string host;
-  std::uint64_t sampling_bytes = 0;  ///< 0: exact
+  std::uint64_t sampling_bytes = 0;  ///< 0: exact; the governor may widen it (Snapshot)
+  double budget_percent = 0;         ///< most that tracing may slow its targets; 0: no budget
   std::uint64_t min_size = 0;        ///< blocks outside [min_size, max_size] were not traced
   std::uint64_t max_size = UINT64_MAX;
   bool operator==(const TraceStart&) const = default;
@@ -95,20 +96,38 @@ struct Stack {
   bool operator==(const Stack&) const = default;
 };
 
-/// A call site's running totals since the trace began. They never fall.
+/// How good the estimates of a site are, when the trace samples.
+struct Estimate {
+  std::uint64_t acquired_samples = 0;  ///< blocks that the estimates rest on
+  std::uint64_t released_samples = 0;
+  double count_variance = 0;  ///< of the outstanding count, from sampling
+  double bytes_variance = 0;
+  /// Outstanding as far as was seen, but presumed released while no probe was attached. Unlike the
+  /// other counters these two may fall.
+  std::uint64_t unseen_count = 0;
+  std::uint64_t unseen_bytes = 0;
+  bool operator==(const Estimate&) const = default;
+};
+
+/// A call site's running totals since the trace began. They never fall. When the trace samples,
+/// they are estimates.
 struct Counters {
   std::uint64_t acquired_count = 0;
   std::uint64_t acquired_bytes = 0;
   std::uint64_t released_count = 0;
   std::uint64_t released_bytes = 0;
   std::uint64_t since_ns = 0;  ///< no block of the site that is outstanding is older than this
+  Estimate estimate;           ///< zeros in an exact trace
 
   /// Saturating: a reading taken between two counters of one call may be ahead in one of them.
   [[nodiscard]] std::uint64_t outstanding_count() const {
-    return acquired_count > released_count ? acquired_count - released_count : 0;
+    return saturating(acquired_count, released_count + estimate.unseen_count);
   }
   [[nodiscard]] std::uint64_t outstanding_bytes() const {
-    return acquired_bytes > released_bytes ? acquired_bytes - released_bytes : 0;
+    return saturating(acquired_bytes, released_bytes + estimate.unseen_bytes);
+  }
+  [[nodiscard]] static std::uint64_t saturating(std::uint64_t all, std::uint64_t part) {
+    return all > part ? all - part : 0;
   }
   bool operator==(const Counters&) const = default;
 };
@@ -129,6 +148,15 @@ inline constexpr std::array<std::string_view, 13> kLossNames = {
 /// Running totals of what was lost or guessed, by cause.
 using Losses = std::array<std::uint64_t, kLossNames.size()>;
 
+/// What tracing costs its targets, since the trace began.
+struct Overhead {
+  std::uint64_t sampling_bytes = 0;  ///< the interval in use now; 0: exact
+  std::uint64_t observed_ns = 0;     ///< time in which probes were attached
+  double nanoseconds_per_hit = 0;    ///< trap and program, on average; 0: not measured
+  double percent_of_target_cpu = 0;  ///< of the CPU time that the targets used
+  bool operator==(const Overhead&) const = default;
+};
+
 /// One reading of the counters, once an interval. Sites that have not changed since the reading
 /// before may be left out.
 struct Snapshot {
@@ -136,6 +164,7 @@ struct Snapshot {
   std::vector<SiteCounters> sites;
   Losses losses{};
   std::uint64_t probe_hits = 0;
+  Overhead overhead;
   bool operator==(const Snapshot&) const = default;
 };
 
@@ -154,6 +183,7 @@ struct Block {
   std::uint64_t handle = 0;
   std::uint64_t size = 0;
   std::uint64_t acquired_ns = 0;  ///< since the trace began
+  double stands_for = 1;          ///< blocks, when the trace samples
   bool operator==(const Block&) const = default;
 };
 
