@@ -26,7 +26,9 @@ struct Line {
   TraceOptions trace;
   ReportOptionsLine report;
   std::string recording;
-  std::string sample_bytes = "exact";
+  std::string sample_bytes;  ///< empty: not told; likewise the budget
+  std::string budget;
+  std::optional<std::uint64_t> max_live;
   std::vector<std::string> kinds;
   bool json = false;
   bool verbose = false;
@@ -70,9 +72,47 @@ std::string format_help() {
   return help;
 }
 
-std::string check_sampling(std::string& value) {
+constexpr std::uint64_t kMostSampleBytes = 1U << 30;
+constexpr double kLeastBudget = 0.1;
+constexpr double kMostBudget = 90;
+
+/// A size as CLI11 reads them ("4K"); nothing when it is none.
+std::optional<std::uint64_t> size_of(std::string text) {
+  if (text.find('-') != std::string::npos) return std::nullopt;  // CLI11 would wrap it around
+  try {
+    std::uint64_t bytes = 0;
+    const std::string wrong = CLI::AsSizeValue(false)(text);
+    if (wrong.empty() && CLI::detail::lexical_cast(text, bytes)) return bytes;
+  } catch (const CLI::ValidationError&) {  // how that validator says no
+  }
+  return std::nullopt;
+}
+
+// "exact" stays, a size becomes its number of bytes.
+std::string parse_sampling(std::string& value) {
   if (value == "exact") return {};
-  return "only 'exact' is known: every block is counted";
+  const auto bytes = size_of(value);
+  if (!bytes || *bytes == 0 || *bytes > kMostSampleBytes) {
+    return fmt::format("'{}' is no sampling interval: 1 to 1G bytes (512K), or exact", value);
+  }
+  value = std::to_string(*bytes);
+  return {};
+}
+
+// "off" stays, of a percentage the number is left.
+std::string parse_budget(std::string& value) {
+  if (value == "off") return {};
+  std::string number = value;
+  if (number.ends_with('%')) number.pop_back();
+  while (number.ends_with(' ')) number.pop_back();
+  double percent = 0;
+  const bool is_number = CLI::detail::lexical_cast(number, percent);
+  if (!is_number || !(percent >= kLeastBudget && percent <= kMostBudget)) {
+    return fmt::format("'{}' is no budget: {} to {} percent, or off", value, kLeastBudget,
+                       kMostBudget);
+  }
+  value = number;
+  return {};
 }
 
 // A kind's name, or a prefix that names a family ("pg" for pg.cursor and the others).
@@ -149,9 +189,24 @@ void add_trace_options(CLI::App& command, Line& line) {
       ->option_text("TIME");
   group->add_flag("--follow", line.trace.follow,
                   "Trace the children too; every process that maps the same files pays for probes");
-  group->add_option("--sample-bytes", line.sample_bytes, "Sampling: exact counts every block")
-      ->transform(CLI::Validator(check_sampling, "exact"))
-      ->option_text("exact");
+  group
+      ->add_option("--sample-bytes", line.sample_bytes,
+                   "Sample a block each so many bytes on average, or exact: count every block "
+                   "(attach, record -p: 512K; run, record --: exact)")
+      ->transform(CLI::Validator(parse_sampling, "SIZE|exact"))
+      ->option_text("SIZE|exact");
+  group
+      ->add_option("--budget", line.budget,
+                   "Most that tracing may slow a target, in percent of its CPU time: 0.1 to 90, "
+                   "or off (attach, record -p: 5; run, record --: off)")
+      ->transform(CLI::Validator(parse_budget, "PERCENT|off"))
+      ->option_text("PERCENT|off");
+  group
+      ->add_option("--stack-depth", line.trace.stack_depth,
+                   "Frames of a stack that are kept, 0 to 127; 0: no stacks, one call site a kind "
+                   "(127)")
+      ->check(CLI::Range(0U, 127U))
+      ->option_text("N");
   group
       ->add_option("--probe-mode", line.trace.probe_mode,
                    "How probes are attached: auto, multi (one call a file) or single")
@@ -166,10 +221,11 @@ void add_trace_options(CLI::App& command, Line& line) {
 
   auto* limits = command.add_option_group("Limits (at a limit it is counted, and said)");
   auto at_least_one = CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 31U);
-  auto add_limit = [&](const char* name, std::uint64_t& limit, const char* help) {
+  auto add_limit = [&](const char* name, auto& limit, const char* help) {
     limits->add_option(name, limit, help)->check(at_least_one)->option_text("N");
   };
-  add_limit("--max-live", line.trace.max_live, "Blocks held at once (4194304)");
+  add_limit("--max-live", line.max_live,
+            "Blocks held at once (exact: 2097152, sampling: 262144 samples)");
   add_limit("--max-stacks", line.trace.max_stacks,
             "Call stacks known at once; those that hold nothing make room (65536)");
   add_limit("--max-sites", line.trace.max_sites, "Call sites known at once, likewise (65536)");
@@ -197,6 +253,28 @@ std::vector<model::Kind> kinds_of(const Line& line) {
   return kinds;
 }
 
+/// The options of the trace, with the defaults of what is traced where nothing was said: a running
+/// process must not be slowed, and of a command that is started every block is wanted.
+TraceOptions trace_of(const Line& line) {
+  TraceOptions trace = line.trace;
+  if (line.target.command.empty()) {
+    trace.sample_bytes = kDefaultSampleBytes;
+    trace.budget_percent = kDefaultBudgetPercent;
+  }
+  if (line.sample_bytes == "exact") {
+    trace.sample_bytes.reset();
+  } else if (!line.sample_bytes.empty()) {
+    trace.sample_bytes = std::stoull(line.sample_bytes);
+  }
+  if (line.budget == "off") {
+    trace.budget_percent.reset();
+  } else if (!line.budget.empty()) {
+    trace.budget_percent = std::stod(line.budget);
+  }
+  trace.max_live = line.max_live.value_or(trace.sample_bytes ? kMaxLiveSampled : kMaxLiveExact);
+  return trace;
+}
+
 /// The commands, and which of them was named.
 class CommandLine {
  public:
@@ -218,6 +296,7 @@ class CommandLine {
         "Examples:\n"
         "  leaktrace -p 1234                              watch a running process\n"
         "  leaktrace attach -p 1234 --duration 60 --format svg -o flame.svg\n"
+        "  leaktrace attach -p 1234 --sample-bytes exact --budget off\n"
         "  leaktrace run -- ./server --port 8080          from the first call on\n"
         "  leaktrace record -p 1234 --duration 10m -o night.ltr\n"
         "  leaktrace report night.ltr --format json\n"
@@ -311,13 +390,13 @@ class CommandLine {
   Command build() {
     line_.report.kinds = kinds_of(line_);
     if (record_->parsed()) {
-      return RecordCommand{line_.target,           line_.trace,        line_.report.min_size,
+      return RecordCommand{line_.target,           trace_of(line_),    line_.report.min_size,
                            line_.report.max_size,  line_.report.kinds, line_.recording,
                            line_.report.debuginfod};
     }
     if (report_->parsed()) return ReportCommand{line_.recording, line_.report};
     if (doctor_->parsed()) return DoctorCommand{line_.json};
-    return TraceCommand{line_.target, line_.trace, line_.report};
+    return TraceCommand{line_.target, trace_of(line_), line_.report};
   }
 
   Line line_;

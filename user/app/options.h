@@ -27,11 +27,23 @@ struct ReportOptionsLine {
   bool debuginfod = false;  ///< ask debuginfod servers for debug files
 };
 
-/// How a trace is taken.
+/// Most blocks held at once unless told: a block of an exact trace is any that is outstanding, one
+/// of a sampled trace stands for many.
+inline constexpr std::uint64_t kMaxLiveExact = 2U << 20;
+inline constexpr std::uint64_t kMaxLiveSampled = 256U << 10;
+
+/// Defaults of `attach` and `record -p`: what slows a server the least.
+inline constexpr std::uint64_t kDefaultSampleBytes = 512U << 10;
+inline constexpr double kDefaultBudgetPercent = 5;
+
+/// How a trace is taken. Whatever was not said on the command line has the default of its command.
 struct TraceOptions {
   double interval_seconds = 1;
   std::optional<double> duration_seconds;
-  std::uint64_t max_live = 4U << 20;
+  std::optional<std::uint64_t> sample_bytes;  ///< mean bytes from sample to sample; none: exact
+  std::optional<double> budget_percent;       ///< most that tracing may slow a target; none: off
+  std::uint32_t stack_depth = 127;            ///< frames; 0: no stacks, one call site a kind
+  std::uint64_t max_live = kMaxLiveExact;
   std::uint64_t max_stacks = 65536;
   std::uint64_t max_sites = 65536;
   std::uint64_t max_threads = 65536;

@@ -117,6 +117,65 @@ TEST(Options, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(parse({"attach", "--help"}).status, 0);
 }
 
+TEST(Options, RunningProcessesAreSampledWithinABudget) {
+  for (const TraceOptions& trace :
+       {parsed<TraceCommand>({"-p", "1"}).trace,
+        parsed<RecordCommand>({"record", "-o", "f", "-p", "1"}).trace}) {
+    EXPECT_EQ(trace.sample_bytes, 512U << 10);
+    EXPECT_EQ(trace.budget_percent, 5);
+    EXPECT_EQ(trace.max_live, 262144U);
+  }
+}
+
+TEST(Options, StartedCommandsAreCountedExactly) {
+  for (const TraceOptions& trace :
+       {parsed<TraceCommand>({"run", "--", "ls"}).trace,
+        parsed<RecordCommand>({"record", "-o", "f", "--", "ls"}).trace}) {
+    EXPECT_EQ(trace.sample_bytes, std::nullopt);
+    EXPECT_EQ(trace.budget_percent, std::nullopt);
+    EXPECT_EQ(trace.max_live, 2097152U);
+  }
+}
+
+TEST(Options, SamplingAndBudgetCanBeSaid) {
+  auto exact = parsed<TraceCommand>({"-p", "1", "--sample-bytes", "exact", "--budget", "off"});
+  EXPECT_EQ(exact.trace.sample_bytes, std::nullopt);
+  EXPECT_EQ(exact.trace.budget_percent, std::nullopt);
+  EXPECT_EQ(exact.trace.max_live, 2097152U);
+  auto only_duty = parsed<TraceCommand>({"-p", "1", "--sample-bytes", "exact"});
+  EXPECT_EQ(only_duty.trace.budget_percent, 5);
+  auto run = parsed<TraceCommand>(
+      {"run", "--sample-bytes", "64K", "--budget", "0.5", "--max-live", "9", "--", "ls"});
+  EXPECT_EQ(run.trace.sample_bytes, 65536U);
+  EXPECT_EQ(run.trace.budget_percent, 0.5);
+  EXPECT_EQ(run.trace.max_live, 9U);
+  EXPECT_EQ(parsed<TraceCommand>({"-p", "1", "--sample-bytes", "1"}).trace.sample_bytes, 1U);
+  EXPECT_EQ(parsed<TraceCommand>({"-p", "1", "--sample-bytes", "1G"}).trace.sample_bytes, 1U << 30);
+  EXPECT_EQ(parsed<TraceCommand>({"-p", "1", "--budget", "90%"}).trace.budget_percent, 90);
+  EXPECT_EQ(parsed<TraceCommand>({"-p", "1", "--budget", "0.1"}).trace.budget_percent, 0.1);
+  EXPECT_EQ(parsed<TraceCommand>({"-p", "1", "--stack-depth", "0"}).trace.stack_depth, 0U);
+  EXPECT_EQ(parsed<TraceCommand>({"-p", "1"}).trace.stack_depth, 127U);
+}
+
+TEST(Options, NonsensicalIntervalsAndBudgetsAreRefusedWithTheRange) {
+  const auto message_of = [](const char* option, const char* value) {
+    testing::internal::CaptureStderr();
+    const ParsedLine line = parse({"attach", "-p", "1", option, value});
+    std::string message = testing::internal::GetCapturedStderr();
+    EXPECT_FALSE(line.command.has_value()) << value;
+    EXPECT_EQ(line.status, 2) << value;
+    return message;
+  };
+  for (const char* value : {"0", "-1", "-5K", "1.5", "2G", "99999999999999999999", "often", "",
+                            "exact 5", "5 parsecs", "nan"}) {
+    EXPECT_THAT(message_of("--sample-bytes", value), testing::HasSubstr("1 to 1G bytes")) << value;
+  }
+  for (const char* value :
+       {"0", "0.05", "-5", "91", "100%", "nan", "inf", "cheap", "", "%", "5 %%", "1e9"}) {
+    EXPECT_THAT(message_of("--budget", value), testing::HasSubstr("0.1 to 90 percent")) << value;
+  }
+}
+
 TEST(Options, WrongUsageIsStatusTwo) {
   for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
            {"attach"},
@@ -129,7 +188,8 @@ TEST(Options, WrongUsageIsStatusTwo) {
            {"attach", "-p", "1", "--duration", "nan"},
            {"attach", "-p", "1", "--kinds", "heap,teapot"},
            {"attach", "-p", "1", "--min-size", "2K", "--max-size", "1K"},
-           {"attach", "-p", "1", "--sample-bytes", "512"},
+           {"attach", "-p", "1", "--stack-depth", "128"},
+           {"attach", "-p", "1", "--stack-depth", "-1"},
            {"attach", "-p", "1", "--max-live", "0"},
            {"attach", "-p", "1", "--probe-mode", "psychic"},
            {"run"},
