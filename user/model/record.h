@@ -218,6 +218,7 @@ struct FrameNames {
 enum class FileSubject : std::uint32_t {
   unwind = 1,   ///< unwind information: its frames are followed by frame pointers
   symbols = 2,  ///< functions, files and lines
+  probes = 3,   ///< functions that are not hooked: their calls are not seen
 };
 
 struct FileLoss {
