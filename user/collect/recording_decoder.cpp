@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "recording.pb.h"
 #include "user/collect/recording_codec.h"
@@ -38,11 +39,32 @@ Unexpected uneven(std::string_view what) {
   return fail(fmt::format("the columns of its {} differ in length", what));
 }
 
+/// Of a column that may be left out because it is all the same.
+template <typename Column, typename Value>
+Value item_or(const Column& column, int i, Value otherwise) {
+  return column.empty() ? otherwise : static_cast<Value>(column.Get(i));
+}
+
+template <typename Column>
+bool is_whole_or_none(const Column& column, int size) {
+  return column.empty() || column.size() == size;
+}
+
+bool is_amount(double value) {
+  return std::isfinite(value) && value >= 0;
+}
+
+Unexpected impossible(std::string_view what, double value) {
+  return fail(fmt::format("an impossible {}: {}", what, value));
+}
+
 Decoded read(const pb::TraceStart& in) {
+  if (!is_amount(in.budget_percent())) return impossible("budget", in.budget_percent());
   return {model::TraceStart{.unix_ns = in.unix_ns(),
                             .tool_version = in.tool_version(),
                             .host = in.host(),
                             .sampling_bytes = in.sampling_bytes(),
+                            .budget_percent = in.budget_percent(),
                             .min_size = in.min_size(),
                             .max_size = in.max_size()}};
 }
@@ -114,11 +136,14 @@ Decoded read(const pb::FrameNames& in) {
 
 Decoded read(const pb::FileLoss& in) {
   const auto subject = static_cast<model::FileSubject>(in.subject());
-  if (subject != model::FileSubject::unwind && subject != model::FileSubject::symbols) {
-    return fail(fmt::format("unknown subject {} of a file's loss", in.subject()));
+  switch (subject) {
+    case model::FileSubject::unwind:
+    case model::FileSubject::symbols:
+    case model::FileSubject::probes:
+      return {model::FileLoss{
+          .path = in.path(), .subject = subject, .count = in.count(), .why = in.why()}};
   }
-  return {
-      model::FileLoss{.path = in.path(), .subject = subject, .count = in.count(), .why = in.why()}};
+  return {std::nullopt};  // of something that a newer leaktrace reads files for
 }
 
 Decoded read(const pb::TraceEnd& in) {
@@ -150,15 +175,68 @@ Unexpected undefined_site(std::uint64_t number) {
   return fail(fmt::format("call site {} was never defined", number));
 }
 
+Result<void> check(const pb::Estimates& in, int sites) {
+  if (!is_whole_or_none(in.acquired_samples(), sites) ||
+      !is_whole_or_none(in.released_samples(), sites) ||
+      !is_whole_or_none(in.unseen_count(), sites) || !is_whole_or_none(in.unseen_bytes(), sites) ||
+      !is_whole_or_none(in.count_variance(), sites) ||
+      !is_whole_or_none(in.bytes_variance(), sites)) {
+    return uneven("estimates");
+  }
+  for (const auto* column : {&in.count_variance(), &in.bytes_variance()}) {
+    for (double variance : *column) {
+      if (!is_amount(variance)) return impossible("variance", variance);
+    }
+  }
+  return {};
+}
+
+model::Estimate next_estimate(const model::Estimate& last, const pb::Estimates& in, int i) {
+  constexpr std::int64_t kUnchanged = 0;
+  return {.acquired_samples =
+              plus(last.acquired_samples, item_or(in.acquired_samples(), i, kUnchanged)),
+          .released_samples =
+              plus(last.released_samples, item_or(in.released_samples(), i, kUnchanged)),
+          .count_variance = item_or(in.count_variance(), i, 0.0),
+          .bytes_variance = item_or(in.bytes_variance(), i, 0.0),
+          .unseen_count = plus(last.unseen_count, item_or(in.unseen_count(), i, kUnchanged)),
+          .unseen_bytes = plus(last.unseen_bytes, item_or(in.unseen_bytes(), i, kUnchanged))};
+}
+
+Result<model::Overhead> read(const pb::Overhead& in) {
+  for (double value : {in.nanoseconds_per_hit(), in.percent_of_target_cpu()}) {
+    if (!is_amount(value)) return impossible("overhead", value);
+  }
+  return model::Overhead{.sampling_bytes = in.sampling_bytes(),
+                         .observed_ns = in.observed_ns(),
+                         .nanoseconds_per_hit = in.nanoseconds_per_hit(),
+                         .percent_of_target_cpu = in.percent_of_target_cpu()};
+}
+
+model::Counters next_counters(const model::Counters& last, const pb::Snapshot& in, int i) {
+  return {.acquired_count = plus(last.acquired_count, in.acquired_count(i)),
+          .acquired_bytes = plus(last.acquired_bytes, in.acquired_bytes(i)),
+          .released_count = plus(last.released_count, in.released_count(i)),
+          .released_bytes = plus(last.released_bytes, in.released_bytes(i)),
+          .since_ns = plus(last.since_ns, in.since_ns(i)),
+          .estimate = next_estimate(last.estimate, in.estimates(), i)};
+}
+
 Decoded read(const pb::Snapshot& in, NumberedSites& sites) {
   if (!same_length(in.site(), in.acquired_count(), in.acquired_bytes(), in.released_count(),
                    in.released_bytes(), in.since_ns())) {
     return uneven("snapshot");
   }
+  if (auto sound = check(in.estimates(), in.site_size()); !sound) return sound.unexpected();
+  auto overhead = read(in.overhead());
+  if (!overhead) return overhead.unexpected();
   auto defined = define_sites(in.defined(), sites);
   if (!defined) return defined.unexpected();
-  model::Snapshot out{
-      .at_ns = in.at_ns(), .sites = {}, .losses = {}, .probe_hits = in.probe_hits()};
+  model::Snapshot out{.at_ns = in.at_ns(),
+                      .sites = {},
+                      .losses = {},
+                      .probe_hits = in.probe_hits(),
+                      .overhead = *overhead};
   // A cause of loss that this version has no name for is dropped; an older recording has fewer.
   const auto losses = std::min(out.losses.size(), static_cast<std::size_t>(in.losses_size()));
   std::copy_n(in.losses().begin(), losses, out.losses.begin());
@@ -168,19 +246,17 @@ Decoded read(const pb::Snapshot& in, NumberedSites& sites) {
     const std::uint64_t number = numbers.next(in.site(i));
     NumberedSites::Entry* site = sites.find(number);
     if (site == nullptr) return undefined_site(number);
-    model::Counters& last = site->last;
-    last = {.acquired_count = plus(last.acquired_count, in.acquired_count(i)),
-            .acquired_bytes = plus(last.acquired_bytes, in.acquired_bytes(i)),
-            .released_count = plus(last.released_count, in.released_count(i)),
-            .released_bytes = plus(last.released_bytes, in.released_bytes(i)),
-            .since_ns = plus(last.since_ns, in.since_ns(i))};
-    out.sites.push_back({site->key, last});
+    site->last = next_counters(site->last, in, i);
+    out.sites.push_back({site->key, site->last});
   }
   return {std::move(out)};
 }
 
 Decoded read(const pb::Blocks& in, NumberedSites& sites) {
-  if (!same_length(in.site(), in.handle(), in.size(), in.acquired_ns())) return uneven("blocks");
+  if (!same_length(in.site(), in.handle(), in.size(), in.acquired_ns()) ||
+      !is_whole_or_none(in.stands_for(), in.site_size())) {
+    return uneven("blocks");
+  }
   const auto count = static_cast<std::size_t>(in.site_size());
   if (count > kBlocksPerFrame) {
     return fail(fmt::format("{} blocks in one record, of at most {}", count, kBlocksPerFrame));
@@ -196,8 +272,13 @@ Decoded read(const pb::Blocks& in, NumberedSites& sites) {
     const std::uint64_t number = numbers.next(in.site(i));
     const NumberedSites::Entry* site = sites.find(number);
     if (site == nullptr) return undefined_site(number);
-    out.blocks.push_back(
-        {site->key, handles.next(in.handle(i)), in.size(i), times.next(in.acquired_ns(i))});
+    const double stands_for = item_or(in.stands_for(), i, 1.0);
+    if (!is_amount(stands_for)) return impossible("weight of a block", stands_for);
+    out.blocks.push_back({.site = site->key,
+                          .handle = handles.next(in.handle(i)),
+                          .size = in.size(i),
+                          .acquired_ns = times.next(in.acquired_ns(i)),
+                          .stands_for = stands_for});
   }
   return {std::move(out)};
 }

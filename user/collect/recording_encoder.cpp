@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <variant>
 
 #include "recording.pb.h"
@@ -36,10 +37,43 @@ std::uint32_t number_site(const model::SiteKey& key, SiteNumbers& sites,
   return number;
 }
 
+/// A column that would be all zeros, or all differences of 0, is left out.
+template <typename Column>
+void drop_zeros(Column& column) {
+  if (std::ranges::all_of(column, [](auto value) { return value == 0; })) column.Clear();
+}
+
+void add_estimate(const model::Estimate& now, const model::Estimate& before, pb::Estimates& out) {
+  out.add_acquired_samples(difference(now.acquired_samples, before.acquired_samples));
+  out.add_released_samples(difference(now.released_samples, before.released_samples));
+  out.add_unseen_count(difference(now.unseen_count, before.unseen_count));
+  out.add_unseen_bytes(difference(now.unseen_bytes, before.unseen_bytes));
+  out.add_count_variance(now.count_variance);
+  out.add_bytes_variance(now.bytes_variance);
+}
+
+void drop_zeros(pb::Estimates& out) {
+  drop_zeros(*out.mutable_acquired_samples());
+  drop_zeros(*out.mutable_released_samples());
+  drop_zeros(*out.mutable_unseen_count());
+  drop_zeros(*out.mutable_unseen_bytes());
+  drop_zeros(*out.mutable_count_variance());
+  drop_zeros(*out.mutable_bytes_variance());
+}
+
+void fill_overhead(const model::Overhead& overhead, pb::Overhead& out) {
+  out.set_sampling_bytes(overhead.sampling_bytes);
+  out.set_observed_ns(overhead.observed_ns);
+  out.set_nanoseconds_per_hit(overhead.nanoseconds_per_hit);
+  out.set_percent_of_target_cpu(overhead.percent_of_target_cpu);
+}
+
 void fill_snapshot(const model::Snapshot& record, SiteNumbers& sites, pb::Snapshot& out) {
   out.set_at_ns(record.at_ns);
   out.set_probe_hits(record.probe_hits);
   for (std::uint64_t loss : record.losses) out.add_losses(loss);
+  if (record.overhead != model::Overhead{}) fill_overhead(record.overhead, *out.mutable_overhead());
+  pb::Estimates& estimates = *out.mutable_estimates();
   Differ numbers;
   for (const model::SiteCounters& reading : record.sites) {
     const std::uint32_t number = number_site(reading.site, sites, *out.mutable_defined());
@@ -51,8 +85,11 @@ void fill_snapshot(const model::Snapshot& record, SiteNumbers& sites, pb::Snapsh
     out.add_released_count(difference(now.released_count, before.released_count));
     out.add_released_bytes(difference(now.released_bytes, before.released_bytes));
     out.add_since_ns(difference(now.since_ns, before.since_ns));
+    add_estimate(now.estimate, before.estimate, estimates);
     before = now;
   }
+  drop_zeros(estimates);
+  if (estimates.ByteSizeLong() == 0) out.clear_estimates();
 }
 
 void fill_blocks(const model::Blocks& walk, std::size_t first, std::size_t count,
@@ -67,7 +104,10 @@ void fill_blocks(const model::Blocks& walk, std::size_t first, std::size_t count
     out.add_handle(handles.next(block.handle));
     out.add_size(block.size);
     out.add_acquired_ns(times.next(block.acquired_ns));
+    out.add_stands_for(block.stands_for);
   }
+  const auto& stands_for = out.stands_for();
+  if (std::ranges::all_of(stands_for, [](double n) { return n == 1; })) out.clear_stands_for();
 }
 
 /// Puts a record into a frame: one overload a type, so that a new one cannot be forgotten.
@@ -83,6 +123,7 @@ struct Filler {
     out.set_sampling_bytes(record.sampling_bytes);
     out.set_min_size(record.min_size);
     out.set_max_size(record.max_size);
+    out.set_budget_percent(record.budget_percent);
   }
 
   void operator()(const model::Process& record) const {

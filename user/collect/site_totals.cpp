@@ -15,10 +15,7 @@ void add(model::Counters& sum, const model::Counters& part) {
   } else if (sum.outstanding_count() == 0) {
     sum.since_ns = std::max(sum.since_ns, part.since_ns);
   }
-  sum.acquired_count += part.acquired_count;
-  sum.acquired_bytes += part.acquired_bytes;
-  sum.released_count += part.released_count;
-  sum.released_bytes += part.released_bytes;
+  sum.add(part);
 }
 
 }  // namespace

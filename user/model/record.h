@@ -106,6 +106,10 @@ struct Estimate {
   /// other counters these two may fall.
   std::uint64_t unseen_count = 0;
   std::uint64_t unseen_bytes = 0;
+
+  [[nodiscard]] std::uint64_t outstanding_samples() const {
+    return acquired_samples > released_samples ? acquired_samples - released_samples : 0;
+  }
   bool operator==(const Estimate&) const = default;
 };
 
@@ -117,7 +121,21 @@ struct Counters {
   std::uint64_t released_count = 0;
   std::uint64_t released_bytes = 0;
   std::uint64_t since_ns = 0;  ///< no block of the site that is outstanding is older than this
-  Estimate estimate;           ///< zeros in an exact trace
+  Estimate estimate{};         ///< zeros in an exact trace
+
+  /// Adds what another part of the same site counted; whose since_ns counts is the caller's to say.
+  void add(const Counters& part) {
+    acquired_count += part.acquired_count;
+    acquired_bytes += part.acquired_bytes;
+    released_count += part.released_count;
+    released_bytes += part.released_bytes;
+    estimate.acquired_samples += part.estimate.acquired_samples;
+    estimate.released_samples += part.estimate.released_samples;
+    estimate.count_variance += part.estimate.count_variance;  // samples are taken independently
+    estimate.bytes_variance += part.estimate.bytes_variance;
+    estimate.unseen_count += part.estimate.unseen_count;
+    estimate.unseen_bytes += part.estimate.unseen_bytes;
+  }
 
   /// Saturating: a reading taken between two counters of one call may be ahead in one of them.
   [[nodiscard]] std::uint64_t outstanding_count() const {
@@ -164,7 +182,7 @@ struct Snapshot {
   std::vector<SiteCounters> sites;
   Losses losses{};
   std::uint64_t probe_hits = 0;
-  Overhead overhead;
+  Overhead overhead{};
   bool operator==(const Snapshot&) const = default;
 };
 

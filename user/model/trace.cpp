@@ -18,17 +18,6 @@ void Series::add(SeriesPoint point) {
   points_.push_back(point);
 }
 
-namespace {
-
-void add(Counters& sum, const Counters& counters) {
-  sum.acquired_count += counters.acquired_count;
-  sum.acquired_bytes += counters.acquired_bytes;
-  sum.released_count += counters.released_count;
-  sum.released_bytes += counters.released_bytes;
-}
-
-}  // namespace
-
 void Site::set_part(StackId stack, const Counters& reading) {
   auto part = std::ranges::find(parts, stack, &std::pair<StackId, Counters>::first);
   if (part == parts.end()) part = parts.insert(parts.end(), {stack, {}});
@@ -40,7 +29,7 @@ void Site::set_part(StackId stack, const Counters& reading) {
 void Site::keep_part(StackId stack) {
   const auto part = std::ranges::find(parts, stack, &std::pair<StackId, Counters>::first);
   if (part == parts.end()) return;
-  add(gone, part->second);
+  gone.add(part->second);
   parts.erase(part);
   sum_up();
 }
@@ -49,7 +38,7 @@ void Site::sum_up() {
   counters = gone;
   bool held = false;
   for (const auto& [id, counted] : parts) {
-    add(counters, counted);
+    counters.add(counted);
     if (counted.outstanding_count() == 0) continue;
     counters.since_ns = held ? std::min(counters.since_ns, counted.since_ns) : counted.since_ns;
     held = true;
@@ -106,6 +95,8 @@ void Trace::on(const Snapshot& record) {
   ++snapshots_;
   losses_ = record.losses;
   probe_hits_ = record.probe_hits;
+  overhead_ = record.overhead;
+  overhead_at_ns_ = record.at_ns;
   std::unordered_set<SiteKey> changed;
   for (const SiteCounters& reading : record.sites) {
     // The address space is gone, whatever its counters said last.
@@ -120,6 +111,12 @@ void Trace::on(const Snapshot& record) {
     site.series.add(
         {record.at_ns, site.counters.outstanding_count(), site.counters.outstanding_bytes()});
   }
+}
+
+double Trace::observed_share() const {
+  if (overhead_ == Overhead{} || overhead_at_ns_ == 0) return 1;
+  return std::min(
+      1.0, static_cast<double>(overhead_.observed_ns) / static_cast<double>(overhead_at_ns_));
 }
 
 bool Trace::was_replaced(ImageId image) const {
@@ -166,7 +163,7 @@ void Trace::on(const Recycled& record) {
 
 void Trace::fold(const SiteKey& key, const Site& site) {
   Site& sum = sites_[{kRecycledStack, key.image, key.kind}];
-  add(sum.counters, site.counters);
+  sum.counters.add(site.counters);
   sum.counters.since_ns = std::max(sum.counters.since_ns, site.counters.since_ns);
   // When the image was first read is known by the first point of its sites.
   const auto& points = site.series.points();

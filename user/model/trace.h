@@ -69,6 +69,11 @@ class Trace {
   [[nodiscard]] const std::unordered_map<SiteKey, Site>& sites() const { return sites_; }
   [[nodiscard]] const Losses& losses() const { return losses_; }
   [[nodiscard]] std::uint64_t probe_hits() const { return probe_hits_; }
+  /// As the newest Snapshot has it; all zeros when nobody measured.
+  [[nodiscard]] const Overhead& overhead() const { return overhead_; }
+  /// Share of the time up to the newest Snapshot in which probes were attached, 0 to 1; 1 when
+  /// nobody measured.
+  [[nodiscard]] double observed_share() const;
   [[nodiscard]] std::uint32_t snapshots() const { return snapshots_; }
   /// Time of the newest record that has one.
   [[nodiscard]] std::uint64_t now_ns() const { return now_ns_; }
@@ -118,6 +123,8 @@ class Trace {
   std::optional<Blocks> blocks_;
   Losses losses_{};
   std::uint64_t probe_hits_ = 0;
+  Overhead overhead_;
+  std::uint64_t overhead_at_ns_ = 0;
   std::uint64_t recycled_stacks_ = 0;
   std::uint64_t now_ns_ = 0;
   std::uint32_t snapshots_ = 0;

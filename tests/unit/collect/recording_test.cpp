@@ -122,6 +122,11 @@ TEST_F(RecordingTest, AStoredRecordingOfThisFormatStillReadsTheSame) {
   EXPECT_FALSE(summary.cut_off);
 }
 
+TEST_F(RecordingTest, AnExactTraceTakesNoByteMoreForEstimatesThatItHasNot) {
+  write_recording(path(), sample_records());
+  EXPECT_EQ(*read_file(path()), *read_file(kStored));
+}
+
 /// Run by hand when the sample has grown.
 TEST_F(RecordingTest, DISABLED_WriteTheStoredRecording) {
   write_recording(kStored, sample_records());

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <zlib.h>
 
+#include <cmath>
+
 #include "recording.pb.h"
 #include "tests/unit/collect/sample_records.h"
 #include "user/collect/recording_codec.h"
@@ -235,6 +237,58 @@ TEST(ReplayTest, UnevenColumnsAreRejected) {
   EXPECT_THAT(refusal(content), HasSubstr("the columns of its blocks differ in length"));
   content.mutable_frame_names()->add_line(0);
   EXPECT_THAT(refusal(content), HasSubstr("the columns of its names differ in length"));
+}
+
+pb::Snapshot& snapshot_of_one_site(pb::Frame& content) {
+  auto& snapshot = *content.mutable_snapshot();
+  snapshot.mutable_defined()->add_stack(1);
+  snapshot.mutable_defined()->add_image(1);
+  snapshot.mutable_defined()->add_kind(1);
+  snapshot.add_site(0);
+  snapshot.add_acquired_count(3);
+  snapshot.add_acquired_bytes(300);
+  snapshot.add_released_count(0);
+  snapshot.add_released_bytes(0);
+  snapshot.add_since_ns(0);
+  return snapshot;
+}
+
+TEST(ReplayTest, ColumnsOfEstimatesMayBeLeftOutOneByOne) {
+  pb::Frame content;
+  snapshot_of_one_site(content).mutable_estimates()->add_unseen_count(2);
+  RecordList list;
+  replay(header() + frame(content), list);
+  ASSERT_EQ(list.records.size(), 1U);
+  const auto& snapshot = std::get<model::Snapshot>(list.records[0]);
+  ASSERT_EQ(snapshot.sites.size(), 1U);
+  EXPECT_EQ(snapshot.sites[0].counters.outstanding_count(), 1U);
+  EXPECT_EQ(snapshot.sites[0].counters.estimate.count_variance, 0);
+  EXPECT_EQ(snapshot.overhead, model::Overhead{});
+}
+
+TEST(ReplayTest, ImpossibleEstimatesAreRejected) {
+  pb::Frame content;
+  auto& snapshot = snapshot_of_one_site(content);
+  snapshot.mutable_estimates()->add_count_variance(1);
+  snapshot.mutable_estimates()->add_count_variance(1);
+  EXPECT_THAT(refusal(content), HasSubstr("the columns of its estimates differ in length"));
+  snapshot.mutable_estimates()->Clear();
+  snapshot.mutable_estimates()->add_bytes_variance(-1);
+  EXPECT_THAT(refusal(content), HasSubstr("an impossible variance: -1"));
+  snapshot.mutable_estimates()->set_bytes_variance(0, NAN);
+  EXPECT_THAT(refusal(content), HasSubstr("an impossible variance: nan"));
+  snapshot.clear_estimates();
+  snapshot.mutable_overhead()->set_percent_of_target_cpu(-5);
+  EXPECT_THAT(refusal(content), HasSubstr("an impossible overhead: -5"));
+  content.mutable_trace_start()->set_budget_percent(INFINITY);
+  EXPECT_THAT(refusal(content), HasSubstr("an impossible budget: inf"));
+}
+
+TEST(ReplayTest, LossesOfFilesThatANewerVersionKnowsAreSkippedAndCounted) {
+  pb::Frame content;
+  content.mutable_file_loss()->set_subject(77);
+  RecordList list;
+  EXPECT_EQ(replay(header() + frame(content), list).unknown_records, 1U);
 }
 
 TEST(ReplayTest, TooManyBlocksInOneRecordAreRejected) {

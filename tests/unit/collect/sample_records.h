@@ -41,6 +41,23 @@ inline model::Snapshot sample_snapshot(std::uint64_t second) {
   return snapshot;
 }
 
+/// A reading of a trace that samples and is not attached all the time.
+inline model::Snapshot sampled_snapshot(std::uint64_t second) {
+  model::Snapshot snapshot = sample_snapshot(second);
+  snapshot.sites[0].counters.estimate = {.acquired_samples = 10 * second,
+                                         .released_samples = second,
+                                         .count_variance = 0.1 * static_cast<double>(second),
+                                         .bytes_variance = 1e17,
+                                         .unseen_count = 5 - second,
+                                         .unseen_bytes = UINT64_MAX / second};
+  snapshot.sites[2].counters.estimate.acquired_samples = UINT64_MAX;
+  snapshot.overhead = {.sampling_bytes = 524288 * second,
+                       .observed_ns = 300'000'000 * second,
+                       .nanoseconds_per_hit = 312.5,
+                       .percent_of_target_cpu = 4.9};
+  return snapshot;
+}
+
 inline std::vector<model::Record> sample_records() {
   model::Stack stack{.id = {0xfeedface00000001},
                      .image = {1},
@@ -114,6 +131,18 @@ inline std::vector<model::Record> newer_records() {
       model::Recycled{.at_ns = 3'500'000'000, .stacks = {{7}, {UINT64_MAX}}},
       model::Recycled{.at_ns = 3'500'000'001, .stacks = {}},
       sample_snapshot(4),  // stack 7 has come back
+      model::FileLoss{.path = "/usr/lib/x.so",
+                      .subject = model::FileSubject::probes,
+                      .count = 1,
+                      .why = "malloc was changed in memory"},
+      model::TraceStart{.unix_ns = 1, .tool_version = "0.1.0", .host = "", .budget_percent = 0.1},
+      sampled_snapshot(1),
+      sampled_snapshot(2),
+      sampled_snapshot(3),
+      sample_snapshot(4),  // estimates that are no more
+      model::Blocks{.at_ns = 4'000'000'000,
+                    .blocks = {{sample_site(7), 0x1000, 4096, 12, 128.75},
+                               {sample_site(99), 0x2000, 1 << 30, 13, 1}}},
   };
 }
 

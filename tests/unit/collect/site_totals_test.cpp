@@ -46,6 +46,19 @@ TEST(SiteTotals, ARemovedEntryStaysInTheTotalWhenItCountsFromZeroAgain) {
   EXPECT_EQ(totals.total(kSite), (model::Counters{7, 68, 6, 58, 90}));
 }
 
+TEST(SiteTotals, EstimatesAddUpOverAllEntries) {
+  SiteTotals totals;
+  model::Counters sampled{5, 50, 2, 20, 20, {2, 1, 3.5, 40, 1, 10}};
+  EXPECT_TRUE(totals.take(kFirst, sampled));
+  EXPECT_TRUE(totals.take(kSecond, sampled));
+  totals.removed(kFirst);
+  EXPECT_TRUE(totals.take(kFirst, sampled));
+  EXPECT_EQ(totals.total(kSite).estimate, (model::Estimate{6, 3, 10.5, 120, 3, 30}));
+  sampled.estimate.unseen_count = 0;  // a change of the estimate alone is one
+  EXPECT_TRUE(totals.take(kFirst, sampled));
+  EXPECT_EQ(totals.total(kSite).estimate.unseen_count, 2U);
+}
+
 TEST(SiteTotals, ForgetsASiteAndAnImage) {
   SiteTotals totals;
   const SiteEntry other{{10}, {2}, model::Kind::heap};

@@ -57,6 +57,14 @@ TEST(Recycled, AStackThatComesBackCountsFromZeroAndTheSumsGoOn) {
   EXPECT_EQ(trace.recycled_stacks(), 2U);
 }
 
+TEST(Recycled, EstimatesStayInTheSums) {
+  Trace trace;
+  trace.apply(Snapshot{1, {{kIdle, {4, 40, 4, 40, 1, {2, 2, 1.5, 150, 1, 10}}}}, {}, 0});
+  trace.apply(Snapshot{2, {{kRecycledHeap, {1, 1, 1, 1, 1, {1, 1, 0.5, 50, 0, 0}}}}, {}, 0});
+  trace.apply(Recycled{3, {{0xabc}}});
+  EXPECT_EQ(trace.sites().at(kRecycledHeap).counters.estimate, (Estimate{3, 3, 2, 200, 1, 10}));
+}
+
 TEST(Recycled, WhenAnImageWasFirstReadIsKept) {
   Trace trace = trace_with_an_idle_stack();
   trace.apply(Recycled{3, {{0xabc}}});

@@ -25,6 +25,37 @@ TEST(Counters, OutstandingNeverWrapsBelowZero) {
   EXPECT_EQ(counters.outstanding_bytes(), 0U);
 }
 
+TEST(Counters, WhatIsPresumedReleasedIsNotOutstanding) {
+  Counters counters{30, 3000, 10, 1000, 0, {3, 1, 0, 0, 5, 500}};
+  EXPECT_EQ(counters.outstanding_count(), 15U);
+  EXPECT_EQ(counters.outstanding_bytes(), 1500U);
+  EXPECT_EQ(counters.estimate.outstanding_samples(), 2U);
+  counters.estimate.unseen_count = 21;
+  EXPECT_EQ(counters.outstanding_count(), 0U);
+}
+
+TEST(Trace, HistoryLeavesOutWhatIsPresumedReleased) {
+  Trace trace;
+  trace.apply(snapshot(1, {{kSite, {10, 100, 0, 0, 0}}}));
+  trace.apply(snapshot(2, {{kSite, {10, 100, 0, 0, 0, {1, 0, 0, 0, 4, 40}}}}));
+  EXPECT_EQ(trace.sites().at(kSite).series.points().back().count, 6U);
+  EXPECT_EQ(trace.sites().at(kSite).series.points().back().bytes, 60U);
+}
+
+TEST(Trace, OverheadIsThatOfTheNewestSnapshot) {
+  Trace trace;
+  EXPECT_EQ(trace.observed_share(), 1);
+  Snapshot measured = snapshot(1000, {});
+  measured.overhead = {.sampling_bytes = 4096, .observed_ns = 370};
+  trace.apply(measured);
+  trace.apply(TraceEnd{2000});
+  EXPECT_EQ(trace.overhead().sampling_bytes, 4096U);
+  EXPECT_DOUBLE_EQ(trace.observed_share(), 0.37) << "of the time that was measured";
+  measured.overhead.observed_ns = 1001;
+  trace.apply(measured);
+  EXPECT_EQ(trace.observed_share(), 1);
+}
+
 TEST(Trace, IsEmptyBeforeTheFirstRecord) {
   const Trace trace;
   EXPECT_TRUE(trace.sites().empty());
