@@ -6,6 +6,8 @@
 #include <gelf.h>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -34,7 +36,8 @@ std::vector<ElfImage::Segment> read_segments(Elf* elf) {
   for (std::size_t i = 0; i < count; ++i) {
     GElf_Phdr header;
     if (!gelf_getphdr(elf, static_cast<int>(i), &header) || header.p_type != PT_LOAD) continue;
-    segments.push_back({header.p_offset, header.p_vaddr, header.p_filesz});
+    segments.push_back(
+        {header.p_offset, header.p_vaddr, header.p_filesz, (header.p_flags & PF_X) != 0});
   }
   return segments;
 }
@@ -81,7 +84,7 @@ class SymbolReader {
     if (found == wanted_.end()) return;
     auto offset = file_offset_of(image_.segments, symbol.st_value);
     if (offset && seen_.emplace(*found, *offset).second) {
-      image_.functions.push_back({*found, *offset});
+      image_.functions.push_back({*found, *offset, symbol.st_size});
     }
   }
 
@@ -90,15 +93,68 @@ class SymbolReader {
   std::set<std::pair<std::string, std::uint64_t>> seen_;
 };
 
-void read_symbols(Elf* elf, ElfImage& image, std::span<const std::string> wanted) {
-  SymbolReader reader(image, wanted);
+/// Cuts functions where another symbol begins in them: code that is entered there, too.
+class FunctionCutter {
+ public:
+  explicit FunctionCutter(ElfImage& image) : image_(image) {
+    for (FunctionSymbol& function : image.functions) {
+      by_offset_.emplace(function.file_offset, &function);
+    }
+  }
+
+  void read(Elf_Scn* section, const GElf_Shdr& header) {
+    Elf_Data* data = elf_getdata(section, nullptr);
+    if (!data || header.sh_entsize == 0) return;
+    std::size_t count = header.sh_size / header.sh_entsize;
+    for (std::size_t i = 0; i < count; ++i) {
+      GElf_Sym symbol;
+      if (!gelf_getsym(data, static_cast<int>(i), &symbol)) return;
+      if (symbol.st_shndx != SHN_UNDEF && is_code(GELF_ST_TYPE(symbol.st_info))) {
+        cut_at(symbol.st_value);
+      }
+    }
+  }
+
+ private:
+  static bool is_code(unsigned type) {
+    return type == STT_FUNC || type == STT_NOTYPE || type == STT_GNU_IFUNC;
+  }
+
+  void cut_at(std::uint64_t address) {
+    auto offset = file_offset_of(image_.segments, address);
+    if (!offset) return;
+    auto after = by_offset_.lower_bound(*offset);
+    if (after == by_offset_.begin()) return;
+    // All names of the function that begins last before it.
+    const std::uint64_t start = std::prev(after)->first;
+    const auto [first, last] = by_offset_.equal_range(start);
+    for (auto it = first; it != last; ++it) {
+      std::uint64_t& size = it->second->size;
+      if (size == 0 || *offset - start < size) size = *offset - start;
+    }
+  }
+
+  ElfImage& image_;
+  std::multimap<std::uint64_t, FunctionSymbol*> by_offset_;
+};
+
+template <typename Reader>
+void each_symbol_table(Elf* elf, Reader read) {
   for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
     GElf_Shdr header;
     if (!gelf_getshdr(section, &header)) continue;
-    if (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB) {
-      reader.read(elf, section, header);
-    }
+    if (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB) read(section, header);
   }
+}
+
+void read_symbols(Elf* elf, ElfImage& image, std::span<const std::string> wanted) {
+  SymbolReader reader(image, wanted);
+  each_symbol_table(
+      elf, [&](Elf_Scn* section, const GElf_Shdr& header) { reader.read(elf, section, header); });
+  if (image.functions.empty()) return;
+  FunctionCutter cutter(image);
+  each_symbol_table(
+      elf, [&](Elf_Scn* section, const GElf_Shdr& header) { cutter.read(section, header); });
 }
 
 }  // namespace
@@ -113,6 +169,7 @@ Result<ElfImage> ElfImage::read(int fd, std::span<const std::string> wanted) {
   }
   if (header.e_ident[EI_CLASS] != ELFCLASS64) return fail("not a 64-bit ELF file");
   ElfImage image;
+  image.machine = header.e_machine;
   image.build_id = read_build_id(elf.get());
   image.segments = read_segments(elf.get());
   image.entry_offset = file_offset_of(image.segments, header.e_entry).value_or(0);

@@ -16,6 +16,7 @@ namespace leaktrace::tracer {
 struct FunctionSymbol {
   std::string name;
   std::uint64_t file_offset = 0;
+  std::uint64_t size = 0;  ///< bytes up to its end or to the next symbol in it; 0: not known
 };
 
 /// What tracing needs to know of an ELF file; read once, the file is not kept open.
@@ -24,9 +25,11 @@ struct ElfImage {
     std::uint64_t file_offset = 0;
     std::uint64_t address = 0;
     std::uint64_t file_size = 0;
+    bool executable = false;
   };
 
   std::string build_id;            ///< lower-case hex, empty when there is none
+  std::uint16_t machine = 0;       ///< EM_X86_64 and the like
   std::uint64_t entry_offset = 0;  ///< of the entry point, in the file
   bool imports_malloc = false;
   std::uint64_t loader_state = 0;  ///< address of _r_debug, in the dynamic loader; 0: not there
