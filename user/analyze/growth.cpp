@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "user/analyze/words.h"
 
 namespace leaktrace::analyze {
@@ -24,6 +27,22 @@ double Change::bytes_per_second() const {
 }
 double Change::count_per_second() const {
   return rate(from_count, to_count, seconds);
+}
+
+RateLimits rate_limits(const Change& change, const std::optional<Limits>& now, double observed) {
+  RateLimits limits{change.bytes_per_second(), change.bytes_per_second()};
+  if (change.seconds <= 0) return limits;
+  if (now) {
+    const auto from = static_cast<double>(change.from_bytes);
+    const auto to = static_cast<double>(change.to_bytes);
+    const double both = std::sqrt(1 + (to > 0 ? from / to : 0)) / change.seconds;
+    limits.low -= both * std::max(to - static_cast<double>(now->low), 0.0);
+    limits.high += both * std::max(static_cast<double>(now->high) - to, 0.0);
+  }
+  if (observed <= 0) return limits;
+  if (limits.low < 0) limits.low /= observed;
+  if (limits.high > 0) limits.high /= observed;
+  return limits;
 }
 
 Change change_of(const model::Site& site, const Period& period) {

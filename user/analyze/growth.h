@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "user/analyze/estimate.h"
 #include "user/model/trace.h"
 
 namespace leaktrace::analyze {
@@ -28,6 +30,20 @@ struct Change {
   [[nodiscard]] double bytes_per_second() const;
   [[nodiscard]] double count_per_second() const;
 };
+
+/// Limits of a rate, in bytes a second.
+struct RateLimits {
+  double low = 0;
+  double high = 0;
+};
+
+/// The 95 % limits of a change's rate. `now`: the limits of the newest reading, none when it is
+/// exact; the reading at the beginning is taken to be as unsure in proportion, and independent,
+/// which is cautious: what was outstanding at both times cancels. `observed` (above 0, at most 1)
+/// is the share of the time in which probes were attached: a site that grows may have grown in the
+/// rest of it too, as fast.
+[[nodiscard]] RateLimits rate_limits(const Change& change, const std::optional<Limits>& now,
+                                     double observed);
 
 [[nodiscard]] Change change_of(const model::Site& site, const Period& period);
 

@@ -26,8 +26,8 @@ double seconds_between(std::uint64_t from_ns, std::uint64_t to_ns) {
 
 /// What the single blocks of a site say.
 struct SiteBlocks {
-  std::uint64_t count = 0;
-  std::uint64_t bytes = 0;
+  std::uint64_t number = 0;
+  Outstanding outstanding;
   double oldest_seconds = 0;
   std::vector<ReportBlock> blocks;
 };
@@ -35,6 +35,7 @@ struct SiteBlocks {
 /// A site on its way into the report; `site` gets its stack and label only when it is kept.
 struct Candidate {
   SiteKey key;
+  Outstanding outstanding;
   ReportSite site;
 };
 
@@ -45,6 +46,7 @@ class Filter {
       : options_(options),
         traced_min_(trace.start().min_size),
         traced_max_(trace.start().max_size),
+        sampled_(trace.start().sampling_bytes > 0),
         by_size_(options.min_size > traced_min_ || options.max_size < traced_max_) {}
 
   [[nodiscard]] bool needs_blocks() const {
@@ -71,6 +73,9 @@ class Filter {
     if (options_.older_seconds) {
       parts.push_back("blocks that are " + human_seconds(*options_.older_seconds) + " old or more");
     }
+    if (sampled_ && needs_blocks()) {
+      parts.emplace_back("single blocks are samples, counted as those that they stand for");
+    }
     return fmt::format("{}", fmt::join(parts, "; "));
   }
 
@@ -87,6 +92,7 @@ class Filter {
   const ReportOptions& options_;
   std::uint64_t traced_min_;
   std::uint64_t traced_max_;
+  bool sampled_;
   bool by_size_;
 };
 
@@ -108,11 +114,14 @@ class Builder {
     read_blocks();
     Report report = head();
     std::vector<Candidate> candidates = collect();
+    Outstanding all;
     for (const Candidate& candidate : candidates) {
       ++report.all_sites;
       report.all_outstanding_count += candidate.site.outstanding_count;
       report.all_outstanding_bytes += candidate.site.outstanding_bytes;
+      all.add(candidate.outstanding);
     }
+    report.all_estimate = all.estimate();
     report.sites = choose(std::move(candidates));
     return report;
   }
@@ -125,8 +134,8 @@ class Builder {
   [[nodiscard]] std::vector<Candidate> collect() const;
   [[nodiscard]] std::optional<Candidate> candidate(const SiteKey& key,
                                                    const model::Site& site) const;
-  [[nodiscard]] bool count_outstanding(const SiteKey& key, const model::Site& site,
-                                       ReportSite& out) const;
+  [[nodiscard]] bool count_outstanding(const model::Site& site, Candidate& out) const;
+  void find_oldest(const SiteKey& key, const model::Site& site, ReportSite& out) const;
   [[nodiscard]] std::vector<ReportSite> choose(std::vector<Candidate> candidates) const;
   void name(Candidate& candidate) const;
   [[nodiscard]] ReportFrame frame(const model::RawFrame& raw) const;
@@ -184,8 +193,14 @@ Report Builder::head() const {
   report.seconds = seconds_between(0, trace_.now_ns());
   report.intervals = trace_.snapshots();
   report.final = trace_.ended();
+  const model::Overhead& overhead = trace_.overhead();
   report.sampling_bytes = trace_.start().sampling_bytes;
+  report.sampling_bytes_now = std::max(report.sampling_bytes, overhead.sampling_bytes);
+  if (trace_.start().budget_percent > 0) report.budget_percent = trace_.start().budget_percent;
+  report.duty_percent = 100 * trace_.observed_share();
   report.probe_hits = trace_.probe_hits();
+  report.nanoseconds_per_hit = overhead.nanoseconds_per_hit;
+  report.percent_of_target_cpu = overhead.percent_of_target_cpu;
   report.losses = trace_.losses();
   for (const auto& [file, loss] : trace_.file_losses()) report.file_losses.push_back(loss);
   report.stacks_recycled = trace_.recycled_stacks();
@@ -207,11 +222,12 @@ void Builder::read_blocks() {
   if (!trace_.blocks()) return;
   for (const model::Block& block : trace_.blocks()->blocks) {
     const std::uint64_t now = end_of(block.site.image, trace_.blocks()->at_ns);
-    const ReportBlock seen{block.handle, block.size, seconds_between(block.acquired_ns, now)};
+    const ReportBlock seen{block.handle, block.size, seconds_between(block.acquired_ns, now),
+                           block.stands_for};
     if (!filter_.passes(seen)) continue;
     SiteBlocks& site = blocks_[block.site];
-    ++site.count;
-    site.bytes += seen.size;
+    ++site.number;
+    site.outstanding.add_block(seen.size, seen.stands_for);
     site.oldest_seconds = std::max(site.oldest_seconds, seen.age_seconds);
     if (options_.show_blocks) site.blocks.push_back(seen);
   }
@@ -226,31 +242,43 @@ std::vector<Candidate> Builder::collect() const {
   return candidates;
 }
 
-bool Builder::count_outstanding(const SiteKey& key, const model::Site& site,
-                                ReportSite& out) const {
-  const auto walked = blocks_.find(key);
+bool Builder::count_outstanding(const model::Site& site, Candidate& out) const {
   if (filter_.needs_blocks()) {
+    const auto walked = blocks_.find(out.key);
     if (walked == blocks_.end()) return false;
-    out.outstanding_count = walked->second.count;
-    out.outstanding_bytes = walked->second.bytes;
-    out.blocks = walked->second.blocks;
+    out.outstanding = walked->second.outstanding;
+    out.site.blocks = walked->second.blocks;
+    out.site.outstanding_count = out.outstanding.count();
+    out.site.outstanding_bytes = out.outstanding.bytes();
   } else {
-    out.outstanding_count = site.counters.outstanding_count();
-    out.outstanding_bytes = site.counters.outstanding_bytes();
-    if (out.outstanding_count == 0 && out.outstanding_bytes == 0) return false;
+    out.outstanding = Outstanding(site.counters);
+    out.site.outstanding_count = site.counters.outstanding_count();
+    out.site.outstanding_bytes = site.counters.outstanding_bytes();
+    if (out.site.outstanding_count == 0 && out.site.outstanding_bytes == 0) return false;
   }
-  // A walk that found other blocks than the counters say was taken at another moment.
-  out.oldest_exact = walked != blocks_.end() && walked->second.count == out.outstanding_count;
-  const std::uint64_t now = end_of(key.image, trace_.now_ns());
-  out.oldest_seconds = out.oldest_exact ? walked->second.oldest_seconds
-                                        : seconds_between(site.counters.since_ns, now);
+  out.site.estimate = out.outstanding.estimate();
   return true;
 }
 
+void Builder::find_oldest(const SiteKey& key, const model::Site& site, ReportSite& out) const {
+  const model::Estimate& estimate = site.counters.estimate;
+  const std::uint64_t held =
+      estimate.acquired_samples > 0 ? estimate.outstanding_samples() : out.outstanding_count;
+  const auto walked = blocks_.find(key);
+  // A walk that found other blocks than the counters say was taken at another moment. Blocks that
+  // are presumed released may be the oldest that it found.
+  out.oldest_exact = walked != blocks_.end() && estimate.unseen_count == 0 &&
+                     (walked->second.number == held || filter_.needs_blocks());
+  const std::uint64_t now = end_of(key.image, trace_.now_ns());
+  out.oldest_seconds = out.oldest_exact ? walked->second.oldest_seconds
+                                        : seconds_between(site.counters.since_ns, now);
+}
+
 std::optional<Candidate> Builder::candidate(const SiteKey& key, const model::Site& site) const {
-  Candidate made{key, {}};
+  Candidate made{key, {}, {}};
   ReportSite& out = made.site;
-  if (!count_outstanding(key, site, out)) return std::nullopt;
+  if (!count_outstanding(site, made)) return std::nullopt;
+  find_oldest(key, site, out);
   if (const TracedProcess* owner = process(key.image)) {
     out.pid = owner->process.pid;
     out.comm = owner->process.comm;
@@ -259,9 +287,13 @@ std::optional<Candidate> Builder::candidate(const SiteKey& key, const model::Sit
   out.total = site.counters;
   const auto period = periods_.find(key.image);
   const Change change = change_of(site, period == periods_.end() ? Period{} : period->second);
+  const auto estimate = Outstanding(site.counters).estimate();  // of all blocks, as the change is
+  const RateLimits limits = rate_limits(
+      change, estimate ? std::optional(estimate->bytes) : std::nullopt, trace_.observed_share());
   out.bytes_per_second = change.bytes_per_second();
   out.count_per_second = change.count_per_second();
-  out.growth_low = out.growth_high = out.bytes_per_second;
+  out.growth_low = limits.low;
+  out.growth_high = limits.high;
   out.evidence = describe(change);
   return made;
 }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "user/analyze/estimate.h"
 #include "user/base/result.h"
 #include "user/model/record.h"
 #include "user/model/trace.h"
@@ -34,6 +35,7 @@ struct ReportBlock {
   std::uint64_t handle = 0;
   std::uint64_t size = 0;
   double age_seconds = 0;
+  double stands_for = 1;  ///< blocks, when the trace samples
 };
 
 struct ReportSite {
@@ -46,15 +48,18 @@ struct ReportSite {
   std::string evidence;
   std::uint64_t outstanding_count = 0;
   std::uint64_t outstanding_bytes = 0;
-  model::Counters total;  ///< of all blocks, whatever their size and age
+  std::optional<Estimate> estimate;  ///< of what is outstanding; nothing when that is exact
+  model::Counters total;             ///< of all blocks, whatever their size and age
   /// Change of outstanding bytes a second, of all blocks whatever their size and age: from the
   /// first reading of the process's counters to the newest, first to last. 0 with one reading.
   double bytes_per_second = 0;
   double count_per_second = 0;
-  double growth_low = 0;  ///< interval of bytes_per_second; the rate itself where none is known
+  /// 95 % limits of bytes_per_second, by what sampling leaves unknown and by the share of the time
+  /// that was not observed; the rate itself where neither is.
+  double growth_low = 0;
   double growth_high = 0;
   double oldest_seconds = 0;
-  bool oldest_exact = false;  ///< false: no block is older, the oldest may be younger
+  bool oldest_exact = false;  ///< false: no block that was seen is older; it may be younger
   bool stack_complete = false;
   model::StackEnd stack_end = model::StackEnd::complete;
   std::uint32_t by_frame_pointer = 0;  ///< raw frames whose caller no unwind information gave
@@ -81,9 +86,10 @@ struct Report {
   bool final = false;    ///< the trace is over; else one interval of a running one
   bool cut_off = false;  ///< from a recording that ends in the middle; set by who reads one
 
-  std::uint64_t sampling_bytes = 0;  ///< 0: exact
+  std::uint64_t sampling_bytes = 0;      ///< mean bytes from sample to sample; 0: exact
+  std::uint64_t sampling_bytes_now = 0;  ///< as the budget has it by now
   std::optional<double> budget_percent;
-  double duty_percent = 100;
+  double duty_percent = 100;  ///< share of the period in which probes were attached
 
   std::uint64_t probe_hits = 0;
   double nanoseconds_per_hit = 0;
@@ -100,6 +106,7 @@ struct Report {
   std::uint64_t all_sites = 0;
   std::uint64_t all_outstanding_count = 0;
   std::uint64_t all_outstanding_bytes = 0;
+  std::optional<Estimate> all_estimate;
   /// Which filters were applied, in words for the report's head; empty when none.
   std::string filters;
 
@@ -129,7 +136,10 @@ using Namer =
 /// bytes are those of the blocks that pass. A size limit that the trace was already taken with
 /// filters nothing more and needs no walk.
 ///
-/// What only the caller knows is left as it is made: cut_off, budget, duty and overhead.
+/// When the trace samples, amounts are estimates with limits. What was acquired while no probe was
+/// attached is in no number; duty_percent says how much that may be.
+///
+/// What only the caller knows is left as it is made: cut_off.
 [[nodiscard]] Result<Report> build_report(const model::Trace& trace, const ReportOptions& options,
                                           const Namer& namer);
 
