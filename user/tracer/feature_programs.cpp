@@ -45,7 +45,11 @@ int find_place(dl_phdr_info* object, size_t, void* data) {
 std::uint64_t (*const volatile probe_target)(std::uint64_t) = feature_probe_target;
 
 TargetPlace place_of_target() {
-  PlaceSearch search{reinterpret_cast<ElfW(Addr)>(probe_target), {}};
+  return place_of(reinterpret_cast<const void*>(probe_target));
+}
+
+TargetPlace place_of(const void* code) {
+  PlaceSearch search{reinterpret_cast<ElfW(Addr)>(code), {}};
   dl_iterate_phdr(find_place, &search);
   return search.place;
 }

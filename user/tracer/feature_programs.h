@@ -42,6 +42,8 @@ struct TargetPlace {
   unsigned long offset = 0;
 };
 [[nodiscard]] TargetPlace place_of_target();
+/// The same of any code of this process.
+[[nodiscard]] TargetPlace place_of(const void* code);
 
 struct AttachOptions {
   bool on_return = false;

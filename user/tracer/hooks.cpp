@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/tracer/hooks.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+#include <utility>
+
+namespace leaktrace::tracer {
+namespace {
+
+/// The kinds of which a function that gives back is among these hooks.
+std::set<unsigned> kinds_given_back(const std::vector<const Hook*>& hooks,
+                                    const std::vector<catalog::Row>& rows) {
+  std::set<unsigned> kinds;
+  for (const Hook* hook : hooks) {
+    const lt_row& row = rows[hook->row].abi;
+    if (row.operation != LT_OP_ACQUIRE) kinds.insert(row.kind);
+  }
+  return kinds;
+}
+
+}  // namespace
+
+std::uint64_t Hook::cookie() const {
+  return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) | std::uint64_t{site.pushed} << 32;
+}
+
+std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module& module,
+                             const ClassSet& emulated) {
+  std::vector<std::uint32_t> found;
+  std::vector<SiteRequest> requests;
+  std::set<std::uint64_t> taken;
+  for (std::uint32_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].applies == catalog::Applies::unless_object_imports_malloc &&
+        module.image.imports_malloc) {
+      continue;
+    }
+    for (const FunctionSymbol& function : module.image.functions) {
+      if (function.name != rows[i].symbol || !taken.insert(function.file_offset).second) continue;
+      found.push_back(i);
+      requests.push_back({function, needs_of(rows[i])});
+    }
+  }
+  std::vector<ProbeSite> sites = choose_sites(module.fd.get(), module.image, requests, emulated);
+  std::vector<Hook> hooks;
+  for (std::size_t i = 0; i < found.size(); ++i) hooks.push_back({found[i], std::move(sites[i])});
+  return hooks;
+}
+
+CheckedHooks check_hooks(const std::vector<Hook>& hooks, const std::vector<catalog::Row>& rows,
+                         const Module& module, const MappedCode& code) {
+  std::vector<const Hook*> declined;
+  std::map<std::string_view, std::vector<std::string_view>> by_reason;
+  for (const Hook& hook : hooks) {
+    const std::string_view why = code.objection(module.fd.get(), hook.site);
+    if (why.empty()) continue;
+    declined.push_back(&hook);
+    by_reason[why].push_back(rows[hook.row].symbol);
+  }
+  if (declined.empty()) return {hooks, std::nullopt};
+
+  const std::set<unsigned> given_up = kinds_given_back(declined, rows);
+  CheckedHooks checked;
+  for (const Hook& hook : hooks) {
+    const bool left_out = std::ranges::find(declined, &hook) != declined.end() ||
+                          given_up.contains(rows[hook.row].abi.kind);
+    if (!left_out) checked.hooks.push_back(hook);
+  }
+  std::vector<std::string> reasons;
+  for (const auto& [why, names] : by_reason) {
+    reasons.push_back(fmt::format("{}: {}", fmt::join(names, ", "), why));
+  }
+  if (checked.hooks.size() + declined.size() < hooks.size()) {
+    reasons.emplace_back(
+        "the others of their kind are left out too, for what they acquire would look leaked");
+  }
+  checked.loss = ProbeLoss{.path = module.path,
+                           .count = hooks.size() - checked.hooks.size(),
+                           .why = fmt::format("{}", fmt::join(reasons, "; "))};
+  return checked;
+}
+
+}  // namespace leaktrace::tracer

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which functions of a file are hooked, and where.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "user/catalog/row.h"
+#include "user/tracer/mapped_code.h"
+#include "user/tracer/modules.h"
+#include "user/tracer/probe_site.h"
+
+namespace leaktrace::tracer {
+
+/// A row of the catalog, and the place of its function in a file.
+struct Hook {
+  std::uint32_t row = 0;
+  ProbeSite site;
+
+  /// What the BPF programs are given with the probe (LT_COOKIE_*).
+  [[nodiscard]] std::uint64_t cookie() const;
+};
+
+/// Functions of a file that are not hooked in a process, though they could be.
+struct ProbeLoss {
+  std::string path;
+  std::uint64_t count = 0;
+  std::string why;  ///< "malloc: patched in memory"
+};
+
+/// The functions of the file that rows name, each once, with the best place for a probe on a
+/// kernel that emulates `emulated`. Two names of one function (aligned_alloc and memalign in glibc)
+/// are hooked by the row that comes first.
+[[nodiscard]] std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows,
+                                           const Module& module, const ClassSet& emulated);
+
+struct CheckedHooks {
+  std::vector<Hook> hooks;
+  std::optional<ProbeLoss> loss;
+};
+
+/// Leaves out the functions that must not be probed in a process. Where one of them gives resources
+/// back, all of the file's functions for that kind are left out: what they acquire would look
+/// leaked.
+[[nodiscard]] CheckedHooks check_hooks(const std::vector<Hook>& hooks,
+                                       const std::vector<catalog::Row>& rows, const Module& module,
+                                       const MappedCode& code);
+
+}  // namespace leaktrace::tracer
