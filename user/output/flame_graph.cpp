@@ -17,6 +17,7 @@
 #include <set>
 
 #include "user/analyze/words.h"
+#include "user/output/estimates.h"
 #include "user/output/flame_assets.h"
 #include "user/output/flame_tree.h"
 #include "user/output/printable.h"
@@ -179,16 +180,23 @@ std::string Frames::colours() const {
 }
 
 std::string totals_line(const analyze::Report& report) {
-  return fmt::format("{} outstanding in {} {} at {} call {} · {} from {}",
-                     analyze::human_bytes(report.all_outstanding_bytes),
+  const std::string limits =
+      report.all_estimate ? fmt::format(" ({})", byte_limits(report.all_estimate->bytes)) : "";
+  return fmt::format("{}{} outstanding in {} {} at {} call {} · {} from {}",
+                     analyze::human_bytes(report.all_outstanding_bytes), limits,
                      report.all_outstanding_count,
                      report.all_outstanding_count == 1 ? "resource" : "resources", report.all_sites,
                      report.all_sites == 1 ? "site" : "sites",
                      analyze::human_seconds(report.seconds), utc_time(report.start_unix_ns));
 }
 
+std::string title(const analyze::Report& report) {
+  return fmt::format("leaktrace: outstanding bytes {}of {}",
+                     has_estimates(report) ? "(estimates) " : "", target_words(report, 3));
+}
+
 std::string mode_line(const analyze::Report& report) {
-  std::string words = mode_words(report);
+  std::string words = short_mode_words(report);
   if (report.sites.size() < report.all_sites) {
     words += fmt::format(" · the {} largest sites drawn", report.sites.size());
   }
@@ -218,8 +226,7 @@ std::string header(const analyze::Report& report) {
              "<g data-part=\"header\"><rect class=\"bg\" fill=\"#fff\" width=\"100%\" "
              "height=\"{}\"/>\n",
              kHeader - 2) +
-         header_text(0, "class=\"title\"",
-                     "leaktrace: outstanding bytes of " + target_words(report, 3)) +
+         header_text(0, "class=\"title\"", title(report)) +
          header_text(1, "class=\"dim\"", totals_line(report)) +
          header_text(2, "class=\"dim\" data-part=\"mode\"", mode_line(report)) +
          header_text(2, "class=\"off\" data-part=\"matched\"", "") +
@@ -236,8 +243,8 @@ std::string write_flame_graph(const analyze::Report& report) {
   std::string out = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
       "<svg xmlns=\"http://www.w3.org/2000/svg\" version=\"1.1\" class=\"lt\" width=\"{:.0f}\" "
-      "height=\"{}\" data-bytes=\"{}\" data-count=\"{}\">\n<title>leaktrace: {}</title>\n",
-      kWidth, height, tree.bytes, tree.count, escape(target_words(report, 3)));
+      "height=\"{}\" data-bytes=\"{}\" data-count=\"{}\">\n<title>{}</title>\n",
+      kWidth, height, tree.bytes, tree.count, escape(title(report)));
   out += fmt::format("<style>{}{}</style>\n", kFlameStyle, frames.colours());
   out += "<rect class=\"bg\" fill=\"#fff\" width=\"100%\" height=\"100%\"/>\n";
   out += frames.svg();

@@ -50,7 +50,22 @@ Json frame(const analyze::ReportFrame& frame) {
 }
 
 Json block(const analyze::ReportBlock& block) {
-  return {{"handle", hex(block.handle)}, {"size", block.size}, {"age_seconds", block.age_seconds}};
+  return {{"handle", hex(block.handle)},
+          {"size", block.size},
+          {"age_seconds", block.age_seconds},
+          {"stands_for", block.stands_for}};
+}
+
+Json estimate(const std::optional<analyze::Estimate>& estimate) {
+  if (!estimate) return nullptr;
+  return {{"confidence", 0.95},
+          {"samples", estimate->samples},
+          {"count_low", estimate->count.low},
+          {"count_high", estimate->count.high},
+          {"bytes_low", estimate->bytes.low},
+          {"bytes_high", estimate->bytes.high},
+          {"unseen_count", estimate->unseen_count},
+          {"unseen_bytes", estimate->unseen_bytes}};
 }
 
 template <typename T, typename F>
@@ -69,6 +84,7 @@ Json site(const analyze::ReportSite& site) {
   out["confidence"] = site.confidence;
   out["evidence"] = site.evidence;
   out["outstanding"] = {{"count", site.outstanding_count}, {"bytes", site.outstanding_bytes}};
+  out["estimate"] = estimate(site.estimate);
   out["total"] = {{"acquired_count", site.total.acquired_count},
                   {"acquired_bytes", site.total.acquired_bytes},
                   {"released_count", site.total.released_count},
@@ -101,6 +117,7 @@ std::string write_json(const analyze::Report& report) {
   out["final"] = report.final;
   out["cut_off"] = report.cut_off;
   out["mode"] = {{"sampling_bytes", report.sampling_bytes},
+                 {"sampling_bytes_now", report.sampling_bytes_now},
                  {"budget_percent", or_null(report.budget_percent)},
                  {"duty_percent", report.duty_percent}};
   out["filters"] = report.filters;
@@ -113,7 +130,8 @@ std::string write_json(const analyze::Report& report) {
   out["all"] = {
       {"sites", report.all_sites},
       {"outstanding",
-       {{"count", report.all_outstanding_count}, {"bytes", report.all_outstanding_bytes}}}};
+       {{"count", report.all_outstanding_count}, {"bytes", report.all_outstanding_bytes}}},
+      {"estimate", estimate(report.all_estimate)}};
   out["sites"] = array_of(report.sites, site);
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }

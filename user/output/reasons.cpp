@@ -30,7 +30,8 @@ constexpr LossMeaning kLossMeanings[] = {
     {"ring_overflow",
      "events lost on their way from the kernel: mappings, stacks or processes may be missing"},
     {"missed_release",
-     "given back unseen: the same address was acquired again; the old resource was closed"},
+     "given back unseen: the same address was acquired again; the old resource was closed (when "
+     "sampling, known of samples only)"},
     {"unmatched_release", "given back what was acquired before tracing began: not an error"},
     {"read_fault", "values that could not be read from the process: those calls were not counted"},
     {"abandoned_call", "calls left by longjmp or an exception before they returned: not counted"},
@@ -43,7 +44,7 @@ constexpr std::array<std::string_view, 6> kStackEndWords = {
     "",
     "no unwind information, and the frame pointer leads nowhere",
     "the stack could not be read",
-    "it is deeper than 127 frames",
+    "it is deeper than the 127 frames, or those of --stack-depth, that are kept",
     "the code there is in no known mapping",
     "its unwind rule is one that leaktrace does not do"};
 
@@ -54,7 +55,15 @@ std::size_t index(model::StackEnd end) {
 }  // namespace
 
 std::string_view subject_name(model::FileSubject subject) {
-  return subject == model::FileSubject::unwind ? "unwind" : "symbols";
+  switch (subject) {
+    case model::FileSubject::unwind:
+      return "unwind";
+    case model::FileSubject::symbols:
+      return "symbols";
+    case model::FileSubject::probes:
+      break;
+  }
+  return "probes";
 }
 
 std::string_view loss_meaning(std::string_view loss) {
@@ -72,7 +81,7 @@ std::string loss_words(const analyze::Report& report) {
         fmt::format("{}{} {}", words.empty() ? "" : ", ", report.losses[i], model::kLossNames[i]);
   }
   if (const std::size_t files = report.file_losses.size(); files > 0) {
-    words += fmt::format("{}{} file{} not read whole", words.empty() ? "" : ", ", files,
+    words += fmt::format("{}{} file{} not read or probed whole", words.empty() ? "" : ", ", files,
                          files == 1 ? "" : "s");
   }
   return words.empty() ? "no losses" : "losses: " + words;
@@ -85,7 +94,8 @@ std::string_view stack_end_name(const analyze::ReportSite& site) {
 }
 
 std::string stack_cut_words(const analyze::ReportSite& site) {
-  if (site.stack_missing) return "no stack: the tables of stacks were full, or its event was lost";
+  if (site.stack_missing)
+    return "no stack: none was asked for, the tables of stacks were full, or its event was lost";
   if (site.stack_complete) return {};
   const std::size_t end = index(site.stack_end);
   return fmt::format("stack cut here: {}", end > 0 && end < kStackEndWords.size()
@@ -111,20 +121,6 @@ std::string exit_words(const analyze::ReportTarget& target) {
   std::string words = fmt::format("was killed by signal {}", WTERMSIG(status));
   if (name != nullptr) words += fmt::format(" (SIG{})", name);
   if (WCOREDUMP(status)) words += " and dumped core";
-  return words;
-}
-
-std::string mode_words(const analyze::Report& report) {
-  std::string words = report.sampling_bytes == 0
-                          ? "exact"
-                          : fmt::format("sampled, one in {} on average",
-                                        analyze::human_bytes(report.sampling_bytes));
-  if (report.duty_percent < 100) {
-    words += fmt::format(", attached for {:.0f} % of the time", report.duty_percent);
-  }
-  if (report.budget_percent) {
-    words += fmt::format(", at most {:g} % slower", *report.budget_percent);
-  }
   return words;
 }
 

@@ -14,11 +14,11 @@ namespace leaktrace::output {
 /// What a loss (one of model::kLossNames) means for the reader of a report; empty for others.
 [[nodiscard]] std::string_view loss_meaning(std::string_view loss);
 
-/// "unwind" or "symbols": what was wanted of a file.
+/// "unwind", "symbols" or "probes": what was wanted of a file.
 [[nodiscard]] std::string_view subject_name(model::FileSubject subject);
 
 /// What was lost, in one line: "no losses", "losses: 12 ring_overflow, 3 read_fault, 1 file not
-/// read whole".
+/// read or probed whole".
 [[nodiscard]] std::string loss_words(const analyze::Report& report);
 
 /// A name for programs: "complete", "no_row", …; "missing" when nothing is known of the stack.
@@ -32,9 +32,6 @@ namespace leaktrace::output {
 
 /// "exited with status 1", "was killed by signal 9 (SIGKILL)", or empty when it has not ended.
 [[nodiscard]] std::string exit_words(const analyze::ReportTarget& target);
-
-/// "exact", or how it was sampled, and whether the trace was paused to keep a budget.
-[[nodiscard]] std::string mode_words(const analyze::Report& report);
 
 /// "server (1234)"; of many targets the first `most` and "and 3 more". Printable.
 [[nodiscard]] std::string target_words(const analyze::Report& report, std::size_t most);

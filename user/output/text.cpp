@@ -6,6 +6,7 @@
 
 #include "user/analyze/label.h"
 #include "user/analyze/words.h"
+#include "user/output/estimates.h"
 #include "user/output/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
@@ -55,16 +56,18 @@ std::string counted(std::uint64_t count, std::string_view one, std::string_view 
   return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
+std::string_view many(model::Kind kind) {
+  return kind == model::Kind::mmap ? "mappings" : "blocks";
+}
+
 std::string resources(model::Kind kind, std::uint64_t count) {
-  return kind == model::Kind::mmap ? counted(count, "mapping", "mappings")
-                                   : counted(count, "block", "blocks");
+  return counted(count, kind == model::Kind::mmap ? "mapping" : "block", many(kind));
 }
 
 /// "+1.75 blocks/s"; empty when it rounds to nothing.
 std::string count_rate(model::Kind kind, double per_second) {
   if (std::abs(per_second) < 0.005) return {};
-  return fmt::format(", {:+.{}f} {}/s", per_second, std::abs(per_second) < 10 ? 2 : 0,
-                     kind == model::Kind::mmap ? "mappings" : "blocks");
+  return fmt::format(", {:+.{}f} {}/s", per_second, std::abs(per_second) < 10 ? 2 : 0, many(kind));
 }
 
 std::string share(std::uint64_t part, std::uint64_t whole) {
@@ -88,17 +91,22 @@ std::string period_words(const analyze::Report& report) {
                      report.final || report.cut_off ? "" : "; tracing goes on");
 }
 
+std::string shown_words(const analyze::Report& report) {
+  if (report.sites.size() >= report.all_sites) return {};
+  if (report.sites.size() == 1) return "; the largest is shown";
+  return fmt::format("; the {} largest are shown", report.sites.size());
+}
+
 std::string total_words(const analyze::Report& report) {
   std::string words =
-      fmt::format("{} outstanding in {} at {}", human_bytes(report.all_outstanding_bytes),
+      fmt::format("{} outstanding in {}{} at {}", human_bytes(report.all_outstanding_bytes),
+                  report.all_estimate ? "about " : "",
                   counted(report.all_outstanding_count, "resource", "resources"),
                   counted(report.all_sites, "call site", "call sites"));
-  if (report.sites.size() < report.all_sites) {
-    words += fmt::format("; {} shown", report.sites.size() == 1 ? "the largest is"
-                                                                : fmt::format("the {} largest are",
-                                                                              report.sites.size()));
+  if (report.all_estimate) {
+    words += fmt::format(" ({} with 95 % confidence)", byte_limits(report.all_estimate->bytes));
   }
-  return words;
+  return words + shown_words(report);
 }
 
 std::string head(const analyze::Report& report) {
@@ -113,20 +121,35 @@ std::string head(const analyze::Report& report) {
 
 // ---- Sites ------------------------------------------------------------------------------------
 
+std::string oldest_words(const analyze::ReportSite& site) {
+  return fmt::format("oldest {}{}{}", site.estimate && site.estimate->samples > 0 ? "sample " : "",
+                     site.oldest_exact ? "" : "<= ", human_seconds(site.oldest_seconds));
+}
+
+std::string amount_words(const analyze::ReportSite& site, std::uint64_t all_bytes) {
+  return fmt::format("{}{} outstanding in {}{}, {}{}, {}", human_bytes(site.outstanding_bytes),
+                     share(site.outstanding_bytes, all_bytes), site.estimate ? "about " : "",
+                     resources(site.kind, site.outstanding_count),
+                     human_byte_rate(site.bytes_per_second),
+                     count_rate(site.kind, site.count_per_second), oldest_words(site));
+}
+
+std::string total_of_site(const analyze::ReportSite& site) {
+  const bool sampled = site.total.estimate.acquired_samples > 0;
+  return fmt::format(
+      "acquired {}{} in {}, released {} in {}", sampled ? "about " : "",
+      human_bytes(site.total.acquired_bytes), resources(site.kind, site.total.acquired_count),
+      human_bytes(site.total.released_bytes), resources(site.kind, site.total.released_count));
+}
+
 std::string site_numbers(const analyze::ReportSite& site, std::uint64_t all_bytes) {
   const std::string indent(kIndent, ' ');
-  std::string out = paragraph(
-      indent,
-      fmt::format(
-          "{}{} outstanding in {}, {}{}, oldest {}{}", human_bytes(site.outstanding_bytes),
-          share(site.outstanding_bytes, all_bytes), resources(site.kind, site.outstanding_count),
-          human_byte_rate(site.bytes_per_second), count_rate(site.kind, site.count_per_second),
-          site.oldest_exact ? "" : "<= ", human_seconds(site.oldest_seconds)));
-  out += paragraph(indent, fmt::format("acquired {} in {}, released {} in {}",
-                                       human_bytes(site.total.acquired_bytes),
-                                       resources(site.kind, site.total.acquired_count),
-                                       human_bytes(site.total.released_bytes),
-                                       resources(site.kind, site.total.released_count)));
+  std::string out;
+  for (const std::string& words :
+       {amount_words(site, all_bytes), estimate_words(site, many(site.kind)),
+        unseen_words(site, many(site.kind)), total_of_site(site)}) {
+    if (!words.empty()) out += paragraph(indent, words);
+  }
   if (site.verdict != analyze::Verdict::undecided) {
     // A tenth of a percent is the step that is shown; 100 % sure is nobody.
     const double percent = std::min(std::floor(site.confidence * 1000) / 10, 99.9);
@@ -185,13 +208,20 @@ std::string stack_lines(const analyze::ReportSite& site) {
   return out;
 }
 
+/// Of a sample; empty for a block that stands for itself.
+std::string stands_for(const analyze::ReportBlock& block) {
+  if (std::abs(block.stands_for - 1) < 0.005) return {};
+  return fmt::format(", stands for {:.{}f}", block.stands_for, block.stands_for < 10 ? 2 : 0);
+}
+
 std::string block_lines(const analyze::ReportSite& site) {
   std::string out;
   const std::size_t shown = std::min(site.blocks.size(), kMostBlocks);
   for (std::size_t i = 0; i < shown; ++i) {
     const analyze::ReportBlock& block = site.blocks[i];
-    out += fmt::format("{}block {:#018x}  {:>10}  {} old\n", std::string(kIndent, ' '),
-                       block.handle, human_bytes(block.size), human_seconds(block.age_seconds));
+    out +=
+        fmt::format("{}block {:#018x}  {:>10}  {} old{}\n", std::string(kIndent, ' '), block.handle,
+                    human_bytes(block.size), human_seconds(block.age_seconds), stands_for(block));
   }
   if (shown < site.blocks.size()) {
     out += paragraph(std::string(kIndent, ' '),
@@ -233,7 +263,7 @@ std::string file_loss_words(const model::FileLoss& loss) {
 }
 
 std::string file_loss_lines(const std::vector<model::FileLoss>& losses) {
-  std::string out = "files that could not be read, or not all of them\n";
+  std::string out = "files that could not be read or probed, or not all of them\n";
   for (std::size_t i = 0; i < std::min(losses.size(), kMostFileLosses); ++i) {
     out += paragraph(fmt::format("  {:<8}  ", subject_name(losses[i].subject)),
                      file_loss_words(losses[i]));

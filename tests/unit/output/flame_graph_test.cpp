@@ -101,5 +101,14 @@ TEST(FlameGraph, ColoursDependOnNamesAlone) {
   EXPECT_EQ(style(write_flame_graph(plain)), style(write_flame_graph(other)));
 }
 
+TEST(FlameGraph, SaysThatNumbersAreEstimates) {
+  const std::string svg = write_flame_graph(paused_report());
+  EXPECT_THAT(svg, HasSubstr("leaktrace: outstanding bytes (estimates) of server (1234)"));
+  EXPECT_THAT(svg, HasSubstr("3.4 MiB (1.7 MiB to 6.9 MiB) outstanding"));
+  EXPECT_THAT(svg, HasSubstr("sampled, one in 512 KiB on average, by now in 8 MiB, observed 37 % "
+                             "of the time to keep a budget of 5 %"));
+  EXPECT_THAT(write_flame_graph(plain_report()), Not(HasSubstr("estimates")));
+}
+
 }  // namespace
 }  // namespace leaktrace::output

@@ -50,7 +50,8 @@ TEST(Folded, ZeroByteBlocksCountOneEach) {
 
 TEST(Folded, CutStacksAreNotTakenForWholeOnes) {
   EXPECT_THAT(write_folded(awkward_report()),
-              HasSubstr("-1234;[stack cut here: it is deeper than 127 frames];walk<126>"));
+              HasSubstr("-1234;[stack cut here: it is deeper than the 127 frames, or those of "
+                        "--stack-depth, that are kept];walk<126>"));
 }
 
 TEST(Folded, InlinedFramesAreFramesAndEqualStacksAreOneLine) {

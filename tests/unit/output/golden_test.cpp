@@ -39,6 +39,12 @@ TEST(Golden, Awkward) {
 TEST(Golden, Empty) {
   expect_golden("empty", empty_report());
 }
+TEST(Golden, Sampled) {
+  expect_golden("sampled", sampled_report());
+}
+TEST(Golden, Paused) {
+  expect_golden("paused", paused_report());
+}
 TEST(Golden, Plain) {
   expect_golden("plain", plain_report());
 }

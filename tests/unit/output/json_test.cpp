@@ -45,6 +45,23 @@ TEST(Json, EveryCauseOfLossIsThere) {
   }
 }
 
+TEST(Json, EstimatesHaveLimitsAndExactNumbersNone) {
+  const json report = parsed(paused_report());
+  EXPECT_EQ(report["mode"]["sampling_bytes"], 524288);
+  EXPECT_EQ(report["mode"]["sampling_bytes_now"], 8 << 20);
+  EXPECT_EQ(report["mode"]["duty_percent"], 37.4);
+  const json& estimate = report["sites"][0]["estimate"];
+  EXPECT_EQ(estimate["samples"], 6);
+  EXPECT_EQ(estimate["confidence"], 0.95);
+  EXPECT_EQ(estimate["count_low"], 6700);
+  EXPECT_EQ(estimate["bytes_high"], 57 * 1024 * 1024 / 10);
+  EXPECT_EQ(estimate["unseen_count"], 1300);
+  EXPECT_EQ(report["all"]["estimate"]["samples"], 7);
+  EXPECT_TRUE(report["sites"][2]["estimate"].is_null());
+  EXPECT_TRUE(parsed(plain_report())["all"]["estimate"].is_null());
+  EXPECT_EQ(report["sites"][0]["blocks"][0]["stands_for"], 2621.94);
+}
+
 TEST(Json, BytesThatAreNoTextAreReplaced) {
   const std::string text = write_json(awkward_report());
   EXPECT_TRUE(json::accept(text));

@@ -176,6 +176,56 @@ Report plain_report() {
   return report;
 }
 
+Report sampled_report() {
+  Report report = plain_report();
+  report.sampling_bytes = report.sampling_bytes_now = 512 * 1024;
+  report.budget_percent = 5;
+  report.probe_hits = 300'000;
+  report.nanoseconds_per_hit = 560;
+  report.percent_of_target_cpu = 3.21;
+  ReportSite& many = report.sites.front();
+  many.outstanding_count = 15'203;
+  many.outstanding_bytes = 29 * kMiB / 10;
+  many.total = {20'011, 4 * kMiB, 4'808, 4 * kMiB - many.outstanding_bytes, 0, {8, 2, 1, 1, 0, 0}};
+  many.estimate = {6, {6'700, 29'900}, {13 * kMiB / 10, 57 * kMiB / 10}, 0, 0};
+  many.bytes_per_second = 50'685;
+  many.growth_low = 22'720.5;
+  many.growth_high = 99'614.7;
+  many.blocks = {{0x7f0000001000, 200, 58, 2621.94}, {0x7f0000002000, 65536, 3, 8.51}};
+  ReportSite& one = report.sites.emplace_back(many);
+  one.label = "seen_once";
+  one.outstanding_count = 8192;
+  one.outstanding_bytes = 512 * 1024;
+  one.total = {8192, 512 * 1024, 0, 0, 0, {1, 0, 1, 1, 0, 0}};
+  one.estimate = {1, {108, 45'650}, {6'912, 2'921'600}, 0, 0};
+  one.bytes_per_second = one.count_per_second = one.growth_low = one.growth_high = 0;
+  one.oldest_exact = true;
+  one.blocks.clear();
+  ReportSite& mapped = report.sites.emplace_back(one);
+  mapped.kind = model::Kind::mmap;
+  mapped.label = "mapped";
+  mapped.outstanding_count = 1;
+  mapped.outstanding_bytes = 4096;
+  mapped.total = {1, 4096, 0, 0, 0};
+  mapped.estimate.reset();
+  report.all_outstanding_count = report.all_outstanding_bytes = 0;
+  add_up(report);
+  report.all_estimate = {7, {9'800, 46'300}, {17 * kMiB / 10, 69 * kMiB / 10}, 0, 0};
+  return report;
+}
+
+Report paused_report() {
+  Report report = sampled_report();
+  report.sampling_bytes_now = 8 * kMiB;
+  report.duty_percent = 37.4;
+  report.percent_of_target_cpu = 4.97;
+  report.sites.front().estimate->unseen_count = 1'300;
+  report.sites.front().estimate->unseen_bytes = 254 * 1024;
+  report.all_estimate->unseen_count = 1'300;
+  report.all_estimate->unseen_bytes = 254 * 1024;
+  return report;
+}
+
 Report awkward_report() {
   Report report;
   report.tool_version = "0.1.0";
@@ -188,6 +238,7 @@ Report awkward_report() {
   report.intervals = 60;
   report.cut_off = true;
   report.sampling_bytes = 512 * 1024;
+  report.sampling_bytes_now = report.sampling_bytes;
   report.budget_percent = 2.5;
   report.duty_percent = 80;
   report.probe_hits = 1'234'567;
@@ -196,7 +247,9 @@ Report awkward_report() {
   for (std::size_t i = 0; i < report.losses.size(); ++i) report.losses[i] = i * i * i + 1;
   report.file_losses = {
       {"/opt/x/red\xff\n.so", model::FileSubject::unwind, 12, "malformed frame descriptions"},
-      {"/opt/x/red\xff\n.so", model::FileSubject::symbols, 0, "not an ELF file"}};
+      {"/opt/x/red\xff\n.so", model::FileSubject::symbols, 0, "not an ELF file"},
+      {"/usr/lib/x.so", model::FileSubject::probes, 1,
+       "malloc is not probed: its code was changed in memory"}};
   for (int i = 0; i < 10; ++i) {
     report.file_losses.push_back({fmt::format("/srv/<plugin & {}>.so", i),
                                   model::FileSubject::unwind, 0,

@@ -16,4 +16,11 @@ namespace leaktrace::output {
 /// One process, one site: what most reports look like.
 [[nodiscard]] analyze::Report plain_report();
 
+/// Sampled all the time: a site with many samples, one with a single one, and a mapping that was
+/// counted exactly.
+[[nodiscard]] analyze::Report sampled_report();
+
+/// Sampled, and attached for part of the time only to keep the budget.
+[[nodiscard]] analyze::Report paused_report();
+
 }  // namespace leaktrace::output

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "tests/unit/output/sample_report.h"
+#include "user/output/estimates.h"
 #include "user/output/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/writers.h"
@@ -16,7 +17,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 TEST(Text, FitsAHundredColumnsWhateverTheNames) {
-  for (const analyze::Report& report : {awkward_report(), plain_report(), empty_report()}) {
+  for (const analyze::Report& report :
+       {awkward_report(), plain_report(), empty_report(), sampled_report(), paused_report()}) {
     std::istringstream lines(write_text(report));
     for (std::string line; std::getline(lines, line);) {
       EXPECT_LE(columns(line), 100U) << line;
@@ -73,9 +75,9 @@ TEST(Text, FilesThatCouldNotBeReadAreNamedAFewOfThem) {
 
 TEST(Text, StacksThatAreNotWholeSayWhy) {
   const std::string text = write_text(awkward_report());
-  EXPECT_THAT(text, HasSubstr("stack cut here: it is deeper than 127 frames"));
+  EXPECT_THAT(text, HasSubstr("stack cut here: it is deeper than the 127 frames"));
   EXPECT_THAT(text, HasSubstr("stack cut here: no unwind information"));
-  EXPECT_THAT(text, HasSubstr("no stack: the tables of stacks were full"));
+  EXPECT_THAT(text, HasSubstr("no stack: none was asked for, the tables of stacks were full"));
 }
 
 TEST(Text, FramesOfTheAllocatorAreFolded) {
@@ -100,6 +102,45 @@ TEST(Text, AVerdictIsNeverCertain) {
   report.sites[0].confidence = 1;
   report.sites[0].evidence = "because";
   EXPECT_THAT(write_text(report), HasSubstr("growing (99.9 % sure): because"));
+}
+
+TEST(Text, EstimatesAreCalledThatWithTheirLimits) {
+  const std::string text = write_text(sampled_report());
+  EXPECT_THAT(text, HasSubstr("mode    sampled, one in 512 KiB on average: counts and bytes are "
+                              "estimates (95 % intervals);"));
+  EXPECT_THAT(text, HasSubstr("2.9 MiB (85.2 %) outstanding in about 15203 blocks"));
+  EXPECT_THAT(text, HasSubstr("from 6 samples; with 95 % confidence 1.3 MiB to 5.7 MiB, 6700 to "
+                              "29900 blocks"));
+  EXPECT_THAT(text, HasSubstr("from 1 sample; with 95 % confidence 6.8 KiB to 2.8 MiB"));
+  EXPECT_THAT(text, HasSubstr("outstanding in about 23396 resources at 3 call sites (1.7 MiB to"));
+  EXPECT_THAT(text, HasSubstr("outstanding in 1 mapping, "));
+  EXPECT_THAT(text, HasSubstr("58 s old, stands for 2622\n"));
+  EXPECT_THAT(text, HasSubstr("oldest sample\n    <= 59 s"));
+  EXPECT_THAT(text, Not(HasSubstr("presumed")));
+  EXPECT_THAT(write_text(plain_report()), Not(HasSubstr("confidence")));
+  EXPECT_THAT(write_text(plain_report()), Not(HasSubstr("about")));
+}
+
+TEST(Text, WhatWasNotObservedIsSaid) {
+  analyze::Report report = paused_report();
+  EXPECT_THAT(write_text(report), HasSubstr("observed 37 % of the time to keep a budget of 5 %"));
+  EXPECT_THAT(write_text(report),
+              HasSubstr("left out: 254.0 KiB in 1300 blocks that are presumed released"));
+  EXPECT_THAT(mode_words(report), HasSubstr("one in 512 KiB on average, by now in 8 MiB: "));
+  report.sampling_bytes = report.sampling_bytes_now = 0;
+  report.duty_percent = 3.25;
+  report.budget_percent.reset();
+  EXPECT_EQ(mode_words(report),
+            "exact; observed 3.2 % of the time: what was acquired in the rest is in no number, and "
+            "unseen releases are estimated");
+  report.duty_percent = 99.9;  // the time that attaching takes
+  EXPECT_EQ(mode_words(report), "exact");
+  report.sampling_bytes = report.sampling_bytes_now = 1000;
+  EXPECT_EQ(short_mode_words(report), "sampled, one in 1000 B on average");
+  report.sampling_bytes_now = 1500;
+  report.budget_percent = 0.5;
+  EXPECT_EQ(short_mode_words(report),
+            "sampled, one in 1000 B on average, by now in 1.5 KiB, at most 0.5 % slower");
 }
 
 TEST(Text, LongListsOfBlocksEndWithTheirRest) {
