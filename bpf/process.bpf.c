@@ -86,12 +86,8 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(follow_exec, struct task_struct* task, pid_t old_pid) {
   struct lt_process* process = current_process();
   if (!process) return 0;
-  __u64 thread = bpf_get_current_pid_tgid();
-  /* No call of the old image returns. A thread that execs takes the leader's id. */
-  bpf_map_delete_elem(&threads, &thread);
-  __u64 caller = (thread >> 32 << 32) | (__u32)old_pid;
-  bpf_map_delete_elem(&threads, &caller);
-  __u32 tgid = thread >> 32;
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  forget_thread(task);        /* no call of the old image returns */
   forget_code(tgid, process); /* nor is anything mapped where it was */
 
   __u32 old_image = process->image;
@@ -109,11 +105,10 @@ int BPF_PROG(follow_exec, struct task_struct* task, pid_t old_pid) {
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(follow_exit, struct task_struct* task) {
-  __u64 thread = bpf_get_current_pid_tgid();
-  __u32 tgid = thread >> 32;
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  forget_thread(task);
   struct lt_process* process = bpf_map_lookup_elem(&processes, &tgid);
   if (!process) return 0;
-  bpf_map_delete_elem(&threads, &thread);
   /* do_exit() has counted this thread off already (kernel/exit.c). */
   if (BPF_CORE_READ(task, signal, live.counter) > 0) return 0;
   send_process(LT_EVENT_PROCESS_EXIT, tgid, process->image,
@@ -158,7 +153,10 @@ int code_mapped(struct pt_regs* ctx) {
   __u32 state = 0;
   if (distance)
     bpf_probe_read_user(&state, sizeof(state), (void*)(PT_REGS_IP(ctx) + distance + LT_R_STATE));
-  if (state == LT_RT_DELETE) process->unloads++;
+  if (state == LT_RT_DELETE) {
+    process->unloads++;
+    change_state();
+  }
   send_process(LT_EVENT_CODE_MAPPED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
   return 0;
 }

@@ -12,12 +12,12 @@ struct {
   __type(value, __u64);
 } losses SEC(".maps") __weak;
 
-/* The probes that ran, for the report's overhead. */
+/* The probes that ran, by LT_HIT_SLOT. */
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
+  __uint(max_entries, LT_HIT_SLOTS);
   __type(key, __u32);
-  __type(value, __u64);
+  __type(value, struct lt_hits);
 } probe_hits SEC(".maps") __weak;
 
 /* Programs on uprobes can be preempted, so two may add to one CPU's counter: atomically. */

@@ -21,12 +21,24 @@ struct {
   __uint(value_size, sizeof(__u32));
 } no_programs SEC(".maps") __weak;
 
+/* The programs of one such map must all be attached in the same way (bpf_prog_map_compatible), and
+ * a session is a way of its own. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+  __uint(max_entries, 1);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(__u32));
+} no_sessions SEC(".maps") __weak;
+
 /* Always 0, which the compiler does not know; the verifier does, and leaves the call out. */
 static const volatile __u32 calls_on = 0;
 
 /* To be inlined into the program itself. */
 static __always_inline void keep_own_stack(void* ctx) {
   if (calls_on) bpf_tail_call(ctx, &no_programs, 0);
+}
+static __always_inline void keep_own_stack_in_session(void* ctx) {
+  if (calls_on) bpf_tail_call(ctx, &no_sessions, 0);
 }
 
 #endif

@@ -12,6 +12,13 @@ struct {
   __type(value, struct lt_process);
 } processes SEC(".maps") __weak;
 
+/* Moves on with every change of what threads remember of their process, by user space too. */
+extern volatile __u32 state_epoch;
+
+static __always_inline void change_state(void) {
+  __sync_fetch_and_add(&state_epoch, 1);
+}
+
 static __always_inline struct lt_process* current_process(void) {
   __u32 tgid = bpf_get_current_pid_tgid() >> 32;
   return bpf_map_lookup_elem(&processes, &tgid);

@@ -17,11 +17,6 @@ static __always_inline const struct lt_row* row_at(__u32 index) {
   return bpf_map_lookup_elem(&catalog_rows, &index);
 }
 
-/* The row that the probe belongs to: its index travels as the attach cookie. */
-static __always_inline __u32 row_index(void* ctx) {
-  return (__u32)bpf_get_attach_cookie(ctx);
-}
-
 /* The arguments in memory: the context itself cannot be indexed by a variable. */
 struct lt_arguments {
   __u64 at[8];

@@ -121,8 +121,9 @@ static __always_inline __u64 place_of(__u64 id, __u32 check, int* known) {
  * there is no room for it (counted): the resource is then kept under that one id, so that totals
  * stay whole.
  */
-static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread* thread,
-                                           __u32 image) {
+static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread* thread) {
+  __u32 image = thread->image;
+  if (!stack_depth) return LT_STACK_ID_NONE;
   read_registers(ctx, &thread->registers);
   thread->native_frames = walk_stack(thread);
   __u32 words = walk_python(thread, image);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What is known of a thread between two probes, and the programs' scratch memory.
+ * What is known of a thread between two probes, and the programs' scratch memory. It hangs on the
+ * task, where it is found without hashing anything.
  *
  * Programs on uprobes are preemptible (since about 6.0: bpf_prog_run_array_uprobe only disables
  * migration), so a per-CPU buffer may be overwritten by another task in the middle of a program. A
@@ -11,6 +12,7 @@
 
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/losses.bpf.h"
+#include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/unwind_scratch.bpf.h"
 #include "leaktrace/python_abi.h"
 
@@ -21,6 +23,7 @@ struct lt_call {
   __u64 pointer; /* where the handle will be (LT_FROM_POINTEE) */
   __u64 old_handle;
   __u64 old_weight;
+  __u64 window;           /* of observation that it began in */
   struct lt_resource old; /* taken out of live_resources until the call's outcome is known */
   __u32 row;
   __u32 flags; /* mmap's or mremap's */
@@ -28,6 +31,9 @@ struct lt_call {
   __u8 has_old;
   __u8 nested; /* inside a heap call: not counted */
   __u8 taken;  /* a range was announced as taken */
+  __u8 chosen; /* what it acquires is stored */
+  __u8 step;   /* of the sampling interval */
+  __u8 reserved[2];
 };
 
 struct lt_stack_hash {
@@ -41,60 +47,84 @@ struct lt_event_stack_head {
 } __attribute__((aligned(8)));
 
 struct lt_thread {
+  __u32 epoch; /* state_epoch when these were looked up */
+  __u32 image; /* of its process; 0: not traced */
+  __u32 flags; /* enum lt_process_flags */
+  __u32 unloads;
+  __u32 hits;   /* of probes; wraps */
+  __u32 reason; /* enum lt_stack_flags: why the walk ended */
+  __u32 native_frames;
+  __u32 reserved;
+  __u64 bytes_to_sample;
+  __u64 sampling_interval;             /* that it was drawn for */
+  __u64 last_released;                 /* by this thread; 0 once it has acquired again */
   struct lt_call calls[LT_KIND_SLOTS]; /* by kind */
   struct lt_registers registers;       /* where a walk begins */
-  __u32 reason;                        /* enum lt_stack_flags: why it ended */
-  __u32 native_frames;                 /* found by the walk */
-  __u32 unloads;                       /* the process's, when the stack is taken */
-  __u32 reserved;
-  struct lt_stack_hash hash;        /* of the frames it found */
-  struct lt_event_stack_head event; /* a stack event is built in place: this, then frames */
+  struct lt_stack_hash hash;           /* of the frames it found */
+  struct lt_event_stack_head event;    /* a stack event is built in place: this, then frames */
   __u64 frames[LT_STACK_WORDS];
   struct lt_unwind_scratch scratch;
   __u64 python_state;  /* the interpreter's PyThreadState of this thread, once found */
   __u64 python_states; /* where the list that it is in begins */
   __u64 python_frame[LT_PYTHON_FRAME_BYTES / 8];
   __u64 python_code[LT_PYTHON_CODE_WORDS];
-  __u64 last_released; /* by this thread; 0 once it has acquired again */
 };
 
-/* By pid_tgid. Entries are made on a thread's first call and deleted when it exits. */
+/* Made on a thread's first call; the kernel frees it with the task. */
 struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
   __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, 65536);
-  __type(key, __u64);
+  __type(key, int);
   __type(value, struct lt_thread);
 } threads SEC(".maps") __weak;
 
-/* A zeroed thread to copy from: too large for the BPF stack. */
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct lt_thread);
-} new_thread SEC(".maps") __weak;
+extern const volatile __u64 max_threads;
+extern __u64 known_threads; /* that have an entry */
 
-static __always_inline struct lt_thread* current_thread(void) {
-  __u64 id = bpf_get_current_pid_tgid();
-  return bpf_map_lookup_elem(&threads, &id);
+static __always_inline struct lt_thread* thread_of(struct task_struct* task) {
+  return bpf_task_storage_get(&threads, task, NULL, 0);
 }
 
-/* The thread's entry, made if need be. Null is counted as a loss. */
-static __always_inline struct lt_thread* current_thread_or_new(void) {
-  struct lt_thread* thread = current_thread();
-  if (thread) return thread;
-
-  __u32 zero = 0;
-  void* empty = bpf_map_lookup_elem(&new_thread, &zero);
-  if (!empty) return NULL;
-  __u64 id = bpf_get_current_pid_tgid();
-  int error = bpf_map_update_elem(&threads, &id, empty, BPF_NOEXIST);
-  if (error) {
-    lose_insertion(error, LT_LOSS_THREAD_TABLE_FULL);
+/* The current thread's entry, made if need be. Null is counted as a loss. */
+static __always_inline struct lt_thread* new_thread(void) {
+  if (__sync_fetch_and_add(&known_threads, 1) >= max_threads) {
+    __sync_fetch_and_add(&known_threads, -1);
+    lose(LT_LOSS_THREAD_TABLE_FULL);
     return NULL;
   }
-  return bpf_map_lookup_elem(&threads, &id);
+  struct lt_thread* thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
+                                                  BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (thread) return thread;
+  __sync_fetch_and_add(&known_threads, -1);
+  lose(LT_LOSS_KERNEL_MEMORY);
+  return NULL;
+}
+
+/* The thread is gone, or its program. */
+static __always_inline void forget_thread(struct task_struct* task) {
+  if (!bpf_task_storage_delete(&threads, task)) __sync_fetch_and_add(&known_threads, -1);
+}
+
+/*
+ * The current thread when its process is traced, else null. What is known of the process is looked
+ * up once and again when `state_epoch` says that something has changed. With `make`, a thread that
+ * is not known yet gets its entry.
+ */
+static __always_inline struct lt_thread* traced_thread(int make) {
+  struct lt_thread* thread = thread_of(bpf_get_current_task_btf());
+  __u32 epoch = state_epoch;
+  if (thread && thread->epoch == epoch) return thread->image ? thread : NULL;
+  const struct lt_process* process = current_process();
+  if (!thread) {
+    if (!process || !make) return NULL;
+    thread = new_thread();
+    if (!thread) return NULL;
+  }
+  thread->image = process ? process->image : 0;
+  thread->flags = process ? process->flags : 0;
+  thread->unloads = process ? process->unloads : 0;
+  thread->epoch = epoch;
+  return process ? thread : NULL;
 }
 
 static __always_inline struct lt_call* call_of(struct lt_thread* thread, __u32 kind) {

@@ -32,6 +32,11 @@
 #define LT_UNWIND_COUNT(part)
 #endif
 
+/* Frames that are wanted. */
+#ifndef LT_UNWIND_DEPTH
+#define LT_UNWIND_DEPTH LT_MAX_FRAMES
+#endif
+
 #define LT_UNWIND_CACHE_SETS 16384
 #define LT_UNWIND_USER_PAGE 4096
 
@@ -433,7 +438,7 @@ __weak __noinline int lt_unwind_step(struct lt_unwind_scratch* scratch) {
 __weak __noinline int lt_unwind_frames(struct lt_unwind_scratch* scratch,
                                        struct lt_unwind_frame_list* frames) {
   if (!scratch || !frames) return 0;
-  for (int i = 0; i < LT_MAX_FRAMES; i++) {
+  for (int i = 0; i < LT_MAX_FRAMES && i < (int)LT_UNWIND_DEPTH; i++) {
     /* Readers look up address - 1, for return addresses; make that right for interrupted code. */
     frames->address[i] = scratch->regs.pc + scratch->exact;
     int outcome = lt_unwind_step(scratch);
@@ -444,7 +449,7 @@ __weak __noinline int lt_unwind_frames(struct lt_unwind_scratch* scratch,
     if (outcome) return i + 1;
   }
   scratch->reason = LT_STACK_DEPTH;
-  return LT_MAX_FRAMES;
+  return LT_UNWIND_DEPTH;
 }
 
 /* The extra register (see unwind_abi.h) of a caller to which a function returns. */

@@ -9,6 +9,11 @@
 
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/threads.bpf.h"
+
+/* Frames that are wanted, at most LT_MAX_FRAMES; 0: no stacks. */
+const volatile __u32 stack_depth = LT_MAX_FRAMES;
+#define LT_UNWIND_DEPTH stack_depth
+
 #include "bpf/lib/unwind.bpf.h"
 
 static __always_inline void read_registers(struct pt_regs* ctx, struct lt_registers* registers) {

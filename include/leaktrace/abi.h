@@ -153,7 +153,7 @@ struct lt_sampling {
                         was attached */
 };
 LT_ASSERT_SIZE(struct lt_sampling, 24);
-#define LT_SAMPLING_STEPS 24
+#define LT_SAMPLING_STEPS 15
 /* The step of a block that was taken for certain, and stands for itself alone. */
 #define LT_SAMPLED_FOR_CERTAIN 255
 
@@ -206,7 +206,7 @@ LT_ASSERT_SIZE(struct lt_site_key, 16);
  * stands for 1/chance blocks) and counts are in 1/LT_COUNT_UNIT.
  */
 #define LT_SITE_STRIPES 8
-#define LT_COUNT_UNIT 256
+#define LT_COUNT_UNIT 65536
 struct lt_site_stripe {
   __u64 acquired_count;
   __u64 acquired_bytes;

@@ -43,8 +43,10 @@ std::vector<catalog::Row> wanted_rows(const std::vector<model::Kind>& kinds) {
 }
 
 tracer::ProbeMode choose_probe_mode(const std::string& asked) {
+  if (asked == "session") return tracer::ProbeMode::session;
   if (asked == "multi") return tracer::ProbeMode::multi;
   if (asked == "single") return tracer::ProbeMode::single;
+  if (tracer::sessions_work()) return tracer::ProbeMode::session;
   return tracer::multi_probes_work() ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
 }
 
@@ -110,6 +112,8 @@ Result<void> LiveTrace::open() {
   options.limits.sites = config_.trace.max_sites;
   options.limits.threads = config_.trace.max_threads;
   options.limits.unwind_bytes = config_.trace.max_unwind_memory;
+  options.limits.stack_depth = config_.trace.stack_depth;
+  options.limits.sampling_base = config_.trace.sample_bytes.value_or(0);
   options.limits.min_size = config_.min_size;
   options.limits.max_size = config_.max_size;
   options.rows = wanted_rows(config_.kinds);
@@ -143,15 +147,19 @@ Result<void> LiveTrace::open() {
        .retiring_stacks = maps.retiring_stacks,
        .stacks_retire = maps.stacks_retire,
        .live_resources = maps.live_resources,
+       .site_lifetimes = maps.site_lifetimes,
        .losses = maps.losses,
-       .probe_hits = maps.probe_hits},
+       .probe_hits = maps.probe_hits,
+       .state_epoch = maps.state_epoch},
       {.began_ns = began_ns_,
+       .sampling_base = config_.trace.sample_bytes.value_or(0),
        .ranges = {.page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)),
                   .max_parts = config_.trace.max_live,
                   .max_sites = config_.trace.max_sites}},
       {.resolve = [this](const auto& of, auto address) { return resolve(of, address); },
        .on_process = [this](const lt_event_process& event) { on_process(event); },
        .mapped = [this] { return mapped_images(); },
+       .in_allocator = {},
        .python = python_handlers()},
       outputs_.sink);
   if (!source) return source.unexpected();
@@ -159,7 +167,8 @@ Result<void> LiveTrace::open() {
   emit(model::TraceStart{.unix_ns = static_cast<std::int64_t>(clock_ns(CLOCK_REALTIME)),
                          .tool_version = kVersion,
                          .host = host_name(),
-                         .sampling_bytes = 0,
+                         .sampling_bytes = config_.trace.sample_bytes.value_or(0),
+                         .budget_percent = config_.trace.budget_percent.value_or(0),
                          .min_size = config_.min_size,
                          .max_size = config_.max_size});
   return {};

@@ -76,6 +76,8 @@ Result<std::vector<StackPlace>> KernelStacks::retire(std::span<const StackPlace>
     marked_.push_back(place);
   }
   if (auto set = set_flag(1); !set) return set.unexpected();
+  // Threads that remember a stack look it up again, and find it marked.
+  __atomic_fetch_add(maps_.state_epoch, 1, __ATOMIC_SEQ_CST);
   if (auto waited = wait_for_programs(); !waited) return waited.unexpected();
   return marked_;
 }
@@ -90,6 +92,7 @@ std::optional<lt_site_counters> KernelStacks::read(const SiteEntry& entry) const
 void KernelStacks::remove(const SiteEntry& entry) {
   const lt_site_key key = key_of(entry);
   bpf_map_delete_elem(maps_.call_sites, &key);
+  bpf_map_delete_elem(maps_.site_lifetimes, &key);
 }
 
 void KernelStacks::remove(StackPlace place) {

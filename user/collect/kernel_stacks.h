@@ -20,6 +20,8 @@ struct StackMaps {
   int call_stacks = -1;
   int retiring_stacks = -1;
   int stacks_retire = -1;
+  int site_lifetimes = -1;
+  volatile std::uint32_t* state_epoch = nullptr;  ///< counted up when stacks begin to retire
 };
 
 /// Takes entries of idle stacks out of the kernel's tables while programs run (bpf/lib/stacks.bpf.h

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "leaktrace/sampling.h"
 #include "user/base/file.h"
 #include "user/collect/map_reader.h"
 #include "user/collect/script_frames.h"
@@ -31,6 +32,51 @@ std::uint64_t monotonic_ns() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+// A reading taken in the middle of a release may be below zero for a moment.
+double variance(std::uint64_t sum) {
+  return std::max(0.0, static_cast<double>(static_cast<std::int64_t>(sum)));
+}
+
+std::uint64_t whole(std::uint64_t count) {
+  return (count + LT_COUNT_UNIT / 2) / LT_COUNT_UNIT;
+}
+
+bool same_counts(const model::Counters& a, const model::Counters& b) {
+  return a.acquired_count == b.acquired_count && a.acquired_bytes == b.acquired_bytes &&
+         a.released_count == b.released_count && a.released_bytes == b.released_bytes;
+}
+
+lt_site_stripe sum_of(const lt_site_counters& counters) {
+  lt_site_stripe sum{};
+  for (const lt_site_stripe& stripe : counters.stripe) {
+    sum.acquired_count += stripe.acquired_count;
+    sum.acquired_bytes += stripe.acquired_bytes;
+    sum.released_count += stripe.released_count;
+    sum.released_bytes += stripe.released_bytes;
+    sum.acquired_samples += stripe.acquired_samples;
+    sum.released_samples += stripe.released_samples;
+    sum.count_variance += stripe.count_variance;
+    sum.bytes_variance += stripe.bytes_variance;
+  }
+  return sum;
+}
+
+/// The probes that ran, of all slots and on all CPUs.
+Result<std::uint64_t> sum_of_hits(int map) {
+  const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
+  std::vector<std::uint32_t> slots(LT_HIT_SLOTS);
+  std::vector<lt_hits> hits(LT_HIT_SLOTS * cpus);
+  std::uint32_t count = LT_HIT_SLOTS;
+  std::uint32_t next = 0;
+  if (bpf_map_lookup_batch(map, nullptr, &next, slots.data(), hits.data(), &count, nullptr) != 0 &&
+      errno != ENOENT) {
+    return fail(describe_errno("cannot read the counts of probes", errno));
+  }
+  std::uint64_t sum = 0;
+  for (const lt_hits& one : hits) sum += one.entries + one.stepped + one.returns;
+  return sum;
+}
+
 SiteEntry site_entry(std::uint64_t stack_id, std::uint32_t image, std::uint32_t kind) {
   return {{stack_id}, {image}, static_cast<model::Kind>(kind)};
 }
@@ -46,13 +92,15 @@ void LiveSource::RingDeleter::operator()(ring_buffer* ring) const {
 }
 
 LiveSource::LiveSource(const LiveMaps& maps, LiveOptions options, LiveHandlers handlers,
-                       RecordSink& sink, KernelStacks kernel_stacks, RingPosition ring_position)
+                       RecordSink& sink, KernelStacks kernel_stacks, LiveTable live,
+                       RingPosition ring_position)
     : maps_(maps),
       options_(options),
       handlers_(std::move(handlers)),
       sink_(sink),
       ranges_(options.ranges),
       kernel_stacks_(std::move(kernel_stacks)),
+      live_(std::move(live)),
       ring_position_(std::move(ring_position)) {}
 
 LiveSource::~LiveSource() = default;
@@ -62,12 +110,16 @@ Result<std::unique_ptr<LiveSource>> LiveSource::create(const LiveMaps& maps, Liv
   auto kernel_stacks = KernelStacks::create({.call_sites = maps.call_sites,
                                              .call_stacks = maps.call_stacks,
                                              .retiring_stacks = maps.retiring_stacks,
-                                             .stacks_retire = maps.stacks_retire});
+                                             .stacks_retire = maps.stacks_retire,
+                                             .site_lifetimes = maps.site_lifetimes,
+                                             .state_epoch = maps.state_epoch});
   if (!kernel_stacks) return kernel_stacks.unexpected();
+  auto live = LiveTable::map(maps.live_resources);
+  if (!live) return live.unexpected();
   auto ring_position = RingPosition::map(maps.events);
   if (!ring_position) return ring_position.unexpected();
   std::unique_ptr<LiveSource> source(new LiveSource(maps, options, std::move(handlers), sink,
-                                                    std::move(*kernel_stacks),
+                                                    std::move(*kernel_stacks), std::move(*live),
                                                     std::move(*ring_position)));
   source->ring_.reset(ring_buffer__new(maps.events, on_event, source.get(), nullptr));
   if (!source->ring_) return fail(describe_errno("cannot read the kernel's events", errno));
@@ -116,6 +168,10 @@ void LiveSource::handle(const lt_event_header& header, std::size_t size) {
 
 void LiveSource::handle_range(lt_event_range event) {
   event.stack_id = stack_at({event.stack_id}).value;
+  if (allocator_stacks_.contains({event.stack_id})) {
+    event.flags |= LT_RANGE_NESTED;
+    event.stack_id = 0;
+  }
   ranges_.apply(event, options_.began_ns);
 }
 
@@ -128,6 +184,10 @@ void LiveSource::handle_stack(const lt_event_stack& event) {
                      .end = static_cast<model::StackEnd>(event.reason),
                      .frames = frames_of(event),
                      .by_frame_pointer = event.by_frame_pointer};
+  if (options_.sampling_base != 0 && handlers_.in_allocator &&
+      std::ranges::any_of(stack.frames, handlers_.in_allocator)) {
+    allocator_stacks_.insert(stack.id);
+  }
   emit(stack);
 }
 
@@ -154,16 +214,37 @@ void LiveSource::emit(const model::Record& record) {
   if (!accepted && !failure_) failure_ = accepted.error();
 }
 
-model::Counters LiveSource::counters_of(const lt_site_counters& counters) const {
-  return {counters.acquired_count, counters.acquired_bytes, counters.released_count,
-          counters.released_bytes, trace_time(counters.since_ns)};
+// What is outstanding now was acquired after the last reading that found nothing outstanding.
+model::Counters LiveSource::counters_of(const SiteEntry& entry,
+                                        const lt_site_counters& counters) const {
+  const lt_site_stripe sum = sum_of(counters);
+  const model::Counters last = totals_.last(entry);
+  model::Counters read{.acquired_count = sum.acquired_count,
+                       .acquired_bytes = sum.acquired_bytes,
+                       .released_count = sum.released_count,
+                       .released_bytes = sum.released_bytes,
+                       .since_ns = last.outstanding_count() == 0 ? read_at_ns_ : last.since_ns,
+                       .estimate = {}};
+  if (options_.sampling_base != 0) {
+    read.acquired_count = whole(sum.acquired_count);
+    read.released_count = whole(sum.released_count);
+    read.estimate.acquired_samples = sum.acquired_samples;
+    read.estimate.released_samples = sum.released_samples;
+    const double base = static_cast<double>(options_.sampling_base);
+    read.estimate.count_variance = variance(sum.count_variance);
+    read.estimate.bytes_variance =
+        variance(sum.bytes_variance) * base * base / (1U << LT_VARIANCE_SHIFT);
+  }
+  if (same_counts(read, last)) read.since_ns = last.since_ns;
+  return read;
 }
 
 Result<std::vector<LiveSource::SiteReading>> LiveSource::read_sites() {
   std::vector<SiteReading> sites;
   auto read = for_each_entry<lt_site_key, lt_site_counters>(
       maps_.call_sites, [&](const lt_site_key& key, const lt_site_counters& counters) {
-        sites.push_back({site_entry(key.stack_id, key.image, key.kind), counters_of(counters)});
+        const SiteEntry entry = site_entry(key.stack_id, key.image, key.kind);
+        sites.push_back({entry, counters_of(entry, counters)});
       });
   if (!read) return read.unexpected();
   return sites;
@@ -210,11 +291,13 @@ Result<void> LiveSource::snapshot() {
   // Counters first: a site's stack is sent when it is first taken, so after draining nearly every
   // site that was read has its stack. (One thread may count at a stack that another is about to
   // send; it comes with the next reading.)
+  const std::uint64_t reading_began_ns = now_ns();
   auto sites = read_sites();
   if (!sites) return sites.unexpected();
+  read_at_ns_ = reading_began_ns;
   auto losses = read_losses();
   if (!losses) return losses.unexpected();
-  auto hits = sum_over_cpus(maps_.probe_hits, 0);
+  auto hits = sum_of_hits(maps_.probe_hits);
   if (!hits) return hits.unexpected();
   auto drained = drain();
   if (auto reconciled = reconcile_after((*losses)[LT_LOSS_RING_OVERFLOW]); !reconciled) {
@@ -259,15 +342,25 @@ Result<void> LiveSource::walk_blocks() {
     record.blocks.clear();
     sent = true;
   };
-  auto read = for_each_entry<lt_resource_key, lt_resource>(
-      maps_.live_resources, [&](const lt_resource_key& key, const lt_resource& resource) {
-        record.blocks.push_back({site_of(site_entry(resource.stack_id, key.image, key.kind)),
-                                 key.handle, resource.weight, trace_time(resource.acquired_ns)});
-        if (record.blocks.size() >= kBlocksPerRecord) send();
-      });
-  if (!read) return read;
+  live_.each([&](std::uint64_t handle, const lt_resource& resource) {
+    record.blocks.push_back(block_of(handle, resource));
+    if (record.blocks.size() >= kBlocksPerRecord) send();
+  });
   if (!record.blocks.empty() || !sent) send();
   return outcome;
+}
+
+model::Block LiveSource::block_of(std::uint64_t handle, const lt_resource& resource) const {
+  model::Block block{.site = site_of(site_entry(resource.stack_id, resource.image, resource.kind)),
+                     .handle = handle,
+                     .size = resource.weight,
+                     .acquired_ns = trace_time(resource.acquired_ns)};
+  if (options_.sampling_base != 0 && resource.step < LT_SAMPLING_STEPS) {
+    const auto weight =
+        lt_weigh_sample(resource.weight, options_.sampling_base << resource.step);
+    block.stands_for = static_cast<double>(weight.count) / LT_COUNT_UNIT;
+  }
+  return block;
 }
 
 void LiveSource::image_ended(model::ImageId image, bool keep) {
@@ -283,10 +376,12 @@ Result<void> LiveSource::drop_images() {
   auto is_dropped = [&](const auto& key) {
     return std::ranges::find(dropped_images_, key.image) != dropped_images_.end();
   };
-  auto live = delete_entries_if<lt_resource_key, lt_resource>(maps_.live_resources, is_dropped);
-  if (!live) return live;
+  live_.remove_if(is_dropped);
   auto sites = delete_entries_if<lt_site_key, lt_site_counters>(maps_.call_sites, is_dropped);
   if (!sites) return sites;
+  auto lifetimes =
+      delete_entries_if<lt_site_key, lt_site_lifetimes>(maps_.site_lifetimes, is_dropped);
+  if (!lifetimes) return lifetimes;
   for (std::uint32_t image : dropped_images_) totals_.forget(model::ImageId{image});
   dropped_images_.clear();
   return {};

@@ -5,12 +5,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
 #include "leaktrace/abi.h"
 #include "leaktrace/python_abi.h"
 #include "user/base/result.h"
 #include "user/collect/kernel_stacks.h"
+#include "user/collect/live_table.h"
 #include "user/collect/range_table.h"
 #include "user/collect/record_sink.h"
 #include "user/collect/ring_position.h"
@@ -30,8 +32,10 @@ struct LiveMaps {
   int retiring_stacks = -1;
   int stacks_retire = -1;
   int live_resources = -1;
+  int site_lifetimes = -1;
   int losses = -1;
   int probe_hits = -1;
+  volatile std::uint32_t* state_epoch = nullptr;
 };
 
 /// What a process has mapped, all of it.
@@ -60,11 +64,15 @@ struct LiveHandlers {
   /// The mappings of all traced processes that have not ended. Asked for after events were lost,
   /// to close what is not mapped any more.
   std::function<std::vector<MappedImage>()> mapped;
+  /// Is a frame in a function that acquires or releases heap blocks? What such a function maps is
+  /// the allocator's own. Asked for when blocks are sampled: the programs know it otherwise.
+  std::function<bool(const model::RawFrame&)> in_allocator;
   PythonHandlers python;
 };
 
 struct LiveOptions {
-  std::uint64_t began_ns = 0;  ///< CLOCK_MONOTONIC of the trace's time 0
+  std::uint64_t began_ns = 0;       ///< CLOCK_MONOTONIC of the trace's time 0
+  std::uint64_t sampling_base = 0;  ///< EngineLimits::sampling_base
   RangeTable::Options ranges;
 };
 
@@ -92,6 +100,9 @@ class LiveSource {
   /// user asked for an age: it costs about a microsecond a block.
   [[nodiscard]] Result<void> walk_blocks();
 
+  /// What the next snapshots say of the cost of tracing.
+  void set_overhead(const model::Overhead& overhead) { overhead_ = overhead; }
+
   /// A process image is gone. `keep`: its resources are still to be reported (exit); else they are
   /// dropped here and in the kernel (exec).
   void image_ended(model::ImageId image, bool keep);
@@ -114,14 +125,16 @@ class LiveSource {
   };
 
   LiveSource(const LiveMaps& maps, LiveOptions options, LiveHandlers handlers, RecordSink& sink,
-             KernelStacks kernel_stacks, RingPosition ring_position);
+             KernelStacks kernel_stacks, LiveTable live, RingPosition ring_position);
   static int on_event(void* self, void* data, std::size_t size);
   void handle(const lt_event_header& header, std::size_t size);
   void handle_stack(const lt_event_stack& event);
   [[nodiscard]] std::vector<model::RawFrame> frames_of(const lt_event_stack& event);
   void handle_range(lt_event_range event);
   void emit(const model::Record& record);
-  [[nodiscard]] model::Counters counters_of(const lt_site_counters& counters) const;
+  [[nodiscard]] model::Counters counters_of(const SiteEntry& entry,
+                                            const lt_site_counters& counters) const;
+  [[nodiscard]] model::Block block_of(std::uint64_t handle, const lt_resource& resource) const;
   [[nodiscard]] Result<std::vector<SiteReading>> read_sites();
   [[nodiscard]] std::vector<model::SiteCounters> take_changed_sites(
       const std::vector<SiteReading>& reading);
@@ -143,10 +156,14 @@ class LiveSource {
   RangeTable ranges_;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
   KernelStacks kernel_stacks_;
+  LiveTable live_;
   RingPosition ring_position_;
   StackRecycler recycler_;
   SiteTotals totals_;
-  std::vector<std::uint32_t> dropped_images_;  ///< still in the kernel's tables
+  std::vector<std::uint32_t> dropped_images_;            ///< still in the kernel's tables
+  std::unordered_set<model::StackId> allocator_stacks_;  ///< when sampling: see in_allocator
+  model::Overhead overhead_;
+  std::uint64_t read_at_ns_ = 0;  ///< the last reading of sites, in the trace's time
   std::optional<std::uint64_t> stopped_ns_;
   std::uint64_t overflows_ = 0;   ///< that mappings were reconciled after
   std::optional<Error> failure_;  ///< of the sink, while draining

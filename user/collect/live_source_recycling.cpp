@@ -81,7 +81,7 @@ bool LiveSource::is_idle(StackPlace place) const {
                              [this](const SiteEntry& entry) {
                                const auto counters = kernel_stacks_.read(entry);
                                if (!counters) return true;
-                               const model::Counters now = counters_of(*counters);
+                               const model::Counters now = counters_of(entry, *counters);
                                return holds_nothing(now) && now == totals_.last(entry);
                              });
 }
@@ -114,6 +114,7 @@ void LiveSource::remove(StackPlace place) {
 
 void LiveSource::forget(model::StackId stack, model::ImageId image) {
   for (const SiteEntry& entry : entries_at({stack.value}, image)) totals_.forget(site_of(entry));
+  allocator_stacks_.erase(stack);
 }
 
 }  // namespace leaktrace::collect

@@ -14,6 +14,7 @@
 #include "engine.skel.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
+#include "user/tracer/session_link.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -76,25 +77,23 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   Skeleton skeleton(engine_bpf__open());
   if (!skeleton) return load_error(-errno);
 
+  const auto buckets = static_cast<std::uint32_t>(LT_LIVE_BUCKETS(limits.live));
   skeleton->rodata->min_size = limits.min_size;
   skeleton->rodata->max_size = limits.max_size;
+  skeleton->rodata->stack_depth = limits.stack_depth;
+  skeleton->rodata->max_threads = limits.threads;
+  skeleton->rodata->live_buckets = buckets;
+  skeleton->bss->sampling.base = limits.sampling_base;
   auto& maps = skeleton->maps;
-  bpf_map__set_max_entries(maps.live_resources, static_cast<std::uint32_t>(limits.live));
+  bpf_map__set_max_entries(maps.live_resources, buckets);
   bpf_map__set_max_entries(maps.call_stacks, static_cast<std::uint32_t>(limits.stacks));
   bpf_map__set_max_entries(maps.retiring_stacks, static_cast<std::uint32_t>(limits.stacks));
   bpf_map__set_max_entries(maps.call_sites, static_cast<std::uint32_t>(limits.sites));
-  bpf_map__set_max_entries(maps.threads, static_cast<std::uint32_t>(limits.threads));
+  bpf_map__set_max_entries(maps.site_lifetimes, static_cast<std::uint32_t>(limits.sites));
   bpf_map__set_max_entries(maps.events, limits.ring_bytes);
 
   Engine engine(std::move(skeleton), mode);
-  if (mode == ProbeMode::multi) {
-    for (auto which :
-         {EngineProgram::acquire_enter, EngineProgram::acquire_exit, EngineProgram::release_enter,
-          EngineProgram::release_exit, EngineProgram::replace_enter, EngineProgram::code_mapped,
-          EngineProgram::entry_reached}) {
-      bpf_program__set_expected_attach_type(engine.program(which), kTraceUprobeMulti);
-    }
-  }
+  engine.choose_programs();
   if (int error = engine_bpf__load(engine.skeleton_.get())) return load_error(error);
 
   int rows_fd = bpf_map__fd(engine.skeleton_->maps.catalog_rows);
@@ -106,6 +105,26 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   auto followed = engine.follow_processes();
   if (!followed) return followed.unexpected();
   return engine;
+}
+
+// Those of the other modes are not loaded: each costs the verifier time. Plain releases and what
+// follows the loader have no return to wait for.
+void Engine::choose_programs() {
+  const bool sessions = mode_ == ProbeMode::session;
+  for (auto which : {EngineProgram::acquire_enter, EngineProgram::acquire_exit,
+                     EngineProgram::release_exit, EngineProgram::replace_enter}) {
+    bpf_program__set_autoload(program(which), !sessions);
+    if (mode_ == ProbeMode::multi) {
+      bpf_program__set_expected_attach_type(program(which), kTraceUprobeMulti);
+    }
+  }
+  bpf_program__set_autoload(program(EngineProgram::call_session), sessions);
+  bpf_program__set_expected_attach_type(program(EngineProgram::call_session), kUprobeSession);
+  if (mode_ == ProbeMode::single) return;
+  for (auto which :
+       {EngineProgram::release_enter, EngineProgram::code_mapped, EngineProgram::entry_reached}) {
+    bpf_program__set_expected_attach_type(program(which), kTraceUprobeMulti);
+  }
 }
 
 Result<void> Engine::follow_processes() {
@@ -135,6 +154,8 @@ bpf_program* Engine::program(EngineProgram which) const {
       return programs.release_exit;
     case EngineProgram::replace_enter:
       return programs.replace_enter;
+    case EngineProgram::call_session:
+      return programs.call_session;
     case EngineProgram::code_mapped:
       return programs.code_mapped;
     case EngineProgram::entry_reached:
@@ -148,7 +169,10 @@ Result<std::vector<Link>> Engine::attach(EngineProgram which, pid_t pid, int fd,
   if (targets.offsets.empty()) return std::vector<Link>();
   // By descriptor, so that it is the very file that the process maps, in whatever namespace.
   std::string path = fmt::format("/proc/self/fd/{}", fd);
-  return mode_ == ProbeMode::multi
+  if (which == EngineProgram::call_session) {
+    return attach_session(program(which), pid, path.c_str(), targets);
+  }
+  return mode_ != ProbeMode::single
              ? attach_multi(program(which), is_return_program(which), pid, path.c_str(), targets)
              : attach_single(program(which), is_return_program(which), pid, path.c_str(), targets);
 }
@@ -161,6 +185,16 @@ Result<std::vector<Link>> Engine::attach_multi(bpf_program* program, bool on_ret
   options.cnt = targets.offsets.size();
   options.retprobe = on_return;
   Link link(bpf_program__attach_uprobe_multi(program, pid, path, nullptr, &options));
+  if (!link) return attach_error(errno);
+  std::vector<Link> links;
+  links.push_back(std::move(link));
+  return links;
+}
+
+Result<std::vector<Link>> Engine::attach_session(bpf_program* program, pid_t pid, const char* path,
+                                                 const ProbeTargets& targets) {
+  Link link(
+      create_session_link(program, path, targets.offsets, targets.cookies, pid < 0 ? 0 : pid));
   if (!link) return attach_error(errno);
   std::vector<Link> links;
   links.push_back(std::move(link));
@@ -195,8 +229,39 @@ EngineMaps Engine::maps() const {
           .retiring_stacks = bpf_map__fd(maps.retiring_stacks),
           .stacks_retire = bpf_map__fd(maps.stacks_retire),
           .live_resources = bpf_map__fd(maps.live_resources),
+          .site_lifetimes = bpf_map__fd(maps.site_lifetimes),
           .losses = bpf_map__fd(maps.losses),
-          .probe_hits = bpf_map__fd(maps.probe_hits)};
+          .probe_hits = bpf_map__fd(maps.probe_hits),
+          .state_epoch = &skeleton_->data->state_epoch};
+}
+
+// Threads look their process up again.
+void Engine::change_state() {
+  __atomic_fetch_add(&skeleton_->data->state_epoch, 1, __ATOMIC_SEQ_CST);
+}
+
+void Engine::set_sampling_step(std::uint32_t step) {
+  skeleton_->bss->sampling.step = step;
+}
+
+void Engine::set_window(std::uint64_t now_ns) {
+  skeleton_->bss->sampling.window_from = now_ns;
+}
+
+lt_hits Engine::hits(std::uint32_t slot) const {
+  lt_hits sum{};
+  std::vector<lt_hits> of_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+  if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.probe_hits), &slot, of_cpu.data()) != 0) {
+    return sum;
+  }
+  for (const lt_hits& one : of_cpu) {
+    sum.entries += one.entries;
+    sum.stepped += one.stepped;
+    sum.returns += one.returns;
+    sum.timed += one.timed;
+    sum.timed_ns += one.timed_ns;
+  }
+  return sum;
 }
 
 UnwindMapFds Engine::unwind_maps() const {
@@ -212,17 +277,20 @@ Result<void> Engine::set_process(pid_t pid, lt_process process) {
   if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.processes), &pid, &process, BPF_ANY) != 0) {
     return fail(describe_errno("cannot add to the table of processes", errno));
   }
+  change_state();
   return {};
 }
 
 void Engine::remove_process(pid_t pid) {
   bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.processes), &pid);
+  change_state();
 }
 
 Result<void> Engine::set_python(std::uint32_t image, const lt_python& python) {
   if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.pythons), &image, &python, BPF_ANY) != 0) {
     return fail(describe_errno("cannot add to the table of Python processes", errno));
   }
+  change_state();
   return {};
 }
 

@@ -22,13 +22,14 @@ namespace leaktrace::tracer {
 
 /// How probes on functions are attached.
 enum class ProbeMode {
-  single,  ///< one perf event a probe: every kernel
-  multi,   ///< one link for all functions of a file: since 6.6
+  single,   ///< one perf event a probe: every kernel
+  multi,    ///< one link for all functions of a file: since 6.6
+  session,  ///< and one for entry and return: since 6.13
 };
 
 /// Bounds of the kernel-side tables, in entries, and what is traced.
 struct EngineLimits {
-  std::uint64_t live = 4U << 20;
+  std::uint64_t live = 2U << 20;
   std::uint64_t stacks = 65536;
   std::uint64_t sites = 65536;
   std::uint64_t threads = 65536;
@@ -36,6 +37,8 @@ struct EngineLimits {
   std::uint64_t min_size = 0;
   std::uint64_t max_size = UINT64_MAX;
   std::uint64_t unwind_bytes = 256U << 20;  ///< kernel memory for unwind information
+  std::uint32_t stack_depth = LT_MAX_FRAMES;
+  std::uint64_t sampling_base = 0;  ///< bytes; 0: every block
 };
 
 /// Descriptors of the maps that a collector reads; they belong to the engine.
@@ -46,8 +49,10 @@ struct EngineMaps {
   int retiring_stacks = -1;
   int stacks_retire = -1;
   int live_resources = -1;
+  int site_lifetimes = -1;
   int losses = -1;
   int probe_hits = -1;
+  volatile std::uint32_t* state_epoch = nullptr;  ///< to be counted up: see bpf/lib/processes.bpf.h
 };
 
 /// The programs that run on entry and return of hooked functions.
@@ -57,6 +62,7 @@ enum class EngineProgram {
   release_enter,
   release_exit,
   replace_enter,
+  call_session,  ///< in place of all others but release_enter
   code_mapped,
   entry_reached,
 };
@@ -95,6 +101,14 @@ class Engine {
   /// Says where an image keeps Python frames, so that its stacks have them.
   [[nodiscard]] Result<void> set_python(std::uint32_t image, const lt_python& python);
   void remove_python(std::uint32_t image);
+  /// Samples one block in `base << step` bytes from now on; `step` < LT_SAMPLING_STEPS. The base is
+  /// fixed when the engine is loaded.
+  void set_sampling_step(std::uint32_t step);
+  /// Says that probes are attached again after a time without, from `now_ns` (CLOCK_MONOTONIC) on.
+  void set_window(std::uint64_t now_ns);
+  /// What tracing cost the processes of a slot, over all CPUs.
+  [[nodiscard]] lt_hits hits(std::uint32_t slot) const;
+
   /// Nothing when the process is not, or no longer, in the table.
   [[nodiscard]] std::optional<lt_process> process(pid_t pid) const;
 
@@ -110,6 +124,8 @@ class Engine {
 
   Engine(Skeleton skeleton, ProbeMode mode) : skeleton_(std::move(skeleton)), mode_(mode) {}
   [[nodiscard]] Result<void> follow_processes();
+  void choose_programs();
+  void change_state();
   [[nodiscard]] bpf_program* program(EngineProgram which) const;
   [[nodiscard]] Result<std::vector<Link>> attach_single(bpf_program* program, bool on_return,
                                                         pid_t pid, const char* path,
@@ -117,6 +133,9 @@ class Engine {
   [[nodiscard]] Result<std::vector<Link>> attach_multi(bpf_program* program, bool on_return,
                                                        pid_t pid, const char* path,
                                                        const ProbeTargets& targets);
+  [[nodiscard]] static Result<std::vector<Link>> attach_session(bpf_program* program, pid_t pid,
+                                                                const char* path,
+                                                                const ProbeTargets& targets);
 
   Skeleton skeleton_;
   ProbeMode mode_ = ProbeMode::single;

@@ -104,21 +104,8 @@ void detach_later(TrialContext& context, Link link, Skeleton skeleton) {
 }
 
 UniqueFd attach_session(const bpf_program* program) {
-  // libbpf of Debian 12 and 13 knows no sessions: this is BPF_LINK_CREATE's part of union bpf_attr.
-  struct {
-    std::uint32_t program_fd, target_fd, attach_type, flags;
-    std::uint64_t path, offsets, reference_counters, cookies;
-    std::uint32_t count, multi_flags, pid, reserved;
-  } attributes{};
   const auto place = place_of_target();
-  const std::uint64_t offset = place.offset;
-  attributes.program_fd = static_cast<std::uint32_t>(bpf_program__fd(program));
-  attributes.attach_type = kUprobeSession;
-  attributes.path = reinterpret_cast<std::uintptr_t>(place.path.c_str());
-  attributes.offsets = reinterpret_cast<std::uintptr_t>(&offset);
-  attributes.count = 1;
-  return UniqueFd(static_cast<int>(::syscall(SYS_bpf, BPF_LINK_CREATE, &attributes,
-                                             sizeof(attributes) - sizeof(std::uint32_t))));
+  return create_session_link(program, place.path.c_str(), std::span(&place.offset, 1), {}, 0);
 }
 
 }  // namespace leaktrace::tracer

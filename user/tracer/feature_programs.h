@@ -14,6 +14,7 @@
 #include "user/base/unique_fd.h"
 #include "user/tracer/feature_trial.h"
 #include "user/tracer/link.h"
+#include "user/tracer/session_link.h"
 
 namespace leaktrace::tracer {
 
@@ -25,7 +26,6 @@ using Skeleton = std::unique_ptr<feature_probe_bpf, SkeletonDeleter>;
 // Values of enum bpf_attach_type that the kernel headers of Debian 12 (6.1) do not have.
 inline constexpr auto kPerfEvent = static_cast<bpf_attach_type>(0);  ///< libbpf's own choice
 inline constexpr auto kUprobeMulti = static_cast<bpf_attach_type>(48);
-inline constexpr auto kUprobeSession = static_cast<bpf_attach_type>(57);
 
 /// The object with those programs loaded and no other; null with errno set when that fails.
 [[nodiscard]] Skeleton load_programs(const TrialContext& context,

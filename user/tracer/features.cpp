@@ -178,6 +178,13 @@ bool multi_probes_work() {
   return try_uprobe_multi_pid(context).state == Finding::State::yes;
 }
 
+bool sessions_work() {
+  const QuietLibbpf quiet;
+  const Features nothing;
+  TrialContext context = begin_trials(nothing);
+  return try_uprobe_session(context).state == Finding::State::yes;
+}
+
 Features probe_features() {
   const QuietLibbpf quiet;
   Features features;

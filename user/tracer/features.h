@@ -62,4 +62,7 @@ struct Features {
 /// trace: it takes a tenth of a second.
 [[nodiscard]] bool multi_probes_work();
 
+/// Do sessions, for entry and return at once? (Linux 6.13)
+[[nodiscard]] bool sessions_work();
+
 }  // namespace leaktrace::tracer

@@ -3,9 +3,11 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <set>
+#include <span>
 
 #include "user/base/log.h"
 
@@ -36,36 +38,56 @@ std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const ElfIma
   return hooks;
 }
 
-bool runs_on(EngineProgram program, const catalog::Row& row) {
-  switch (program) {
-    case EngineProgram::release_exit:
-      return row.abi.operation == LT_OP_RELEASE && row.needs_return();
-    case EngineProgram::release_enter:
-      return row.abi.operation == LT_OP_RELEASE;
-    case EngineProgram::replace_enter:
-      return row.abi.operation == LT_OP_REPLACE;
-    case EngineProgram::acquire_exit:
-      return row.abi.operation != LT_OP_RELEASE;
-    default:
-      return row.abi.operation == LT_OP_ACQUIRE;
-  }
+/// A program, and the rows whose functions it goes on.
+struct Step {
+  EngineProgram program;
+  bool (*takes)(const catalog::Row&);
+};
+
+bool releases(const catalog::Row& row) {
+  return row.abi.operation == LT_OP_RELEASE;
+}
+bool releases_for_certain(const catalog::Row& row) {
+  return releases(row) && !row.needs_return();
+}
+bool may_fail_to_release(const catalog::Row& row) {
+  return releases(row) && row.needs_return();
+}
+bool replaces(const catalog::Row& row) {
+  return row.abi.operation == LT_OP_REPLACE;
+}
+bool acquires(const catalog::Row& row) {
+  return row.abi.operation == LT_OP_ACQUIRE;
+}
+bool returns_a_handle(const catalog::Row& row) {
+  return !releases(row);
 }
 
-ProbeTargets targets_of(EngineProgram program, const std::vector<Hook>& hooks,
+// A return probe before its entry probe: an entry without a return would wait for ever.
+constexpr std::array kApart = {Step{EngineProgram::release_exit, may_fail_to_release},
+                               Step{EngineProgram::release_enter, releases},
+                               Step{EngineProgram::acquire_exit, returns_a_handle},
+                               Step{EngineProgram::replace_enter, replaces},
+                               Step{EngineProgram::acquire_enter, acquires}};
+constexpr std::array kInSessions = {Step{EngineProgram::release_enter, releases_for_certain},
+                                    Step{EngineProgram::call_session, may_fail_to_release},
+                                    Step{EngineProgram::call_session, returns_a_handle}};
+
+std::span<const Step> steps_of(ProbeMode mode) {
+  if (mode == ProbeMode::session) return kInSessions;
+  return kApart;
+}
+
+ProbeTargets targets_of(const Step& step, const std::vector<Hook>& hooks,
                         const std::vector<catalog::Row>& rows) {
   ProbeTargets targets;
   for (const Hook& hook : hooks) {
-    if (!runs_on(program, rows[hook.row])) continue;
+    if (!step.takes(rows[hook.row])) continue;
     targets.offsets.push_back(hook.offset);
     targets.cookies.push_back(hook.row);
   }
   return targets;
 }
-
-// A return probe before its entry probe: an entry without a return would wait for ever.
-constexpr std::array kAttachOrder = {EngineProgram::release_exit, EngineProgram::release_enter,
-                                     EngineProgram::acquire_exit, EngineProgram::replace_enter,
-                                     EngineProgram::acquire_enter};
 
 }  // namespace
 
@@ -74,23 +96,44 @@ Result<FileProbes> FileProbes::attach(Engine& engine, const std::vector<catalog:
   FileProbes probes;
   if (!module.fd) return probes;
   std::vector<Hook> hooks = find_hooks(rows, module.image);
-  for (EngineProgram program : kAttachOrder) {
-    ProbeTargets targets = targets_of(program, hooks, rows);
-    auto links = engine.attach(program, pid, module.fd.get(), targets);
-    if (!links) return fail(module.path + ": " + links.error().what, links.error().advice);
-    if (program == EngineProgram::acquire_enter) {
-      probes.acquire_functions_ += targets.offsets.size();
-    }
-    std::move(links->begin(), links->end(), std::back_inserter(probes.links_));
+  for (const Step& step : steps_of(engine.mode())) {
+    ProbeTargets targets = targets_of(step, hooks, rows);
+    probes.attached_.push_back({step.program, std::move(targets)});
+    auto attached = probes.attach_one(engine, module, pid, probes.attached_.back());
+    if (!attached) return attached.unexpected();
   }
+  probes.acquire_functions_ = static_cast<std::size_t>(
+      std::ranges::count_if(hooks, [&](const Hook& hook) { return acquires(rows[hook.row]); }));
   for (const Hook& hook : hooks) {
     log::debug("{}: probing {} at {:#x}", module.path, rows[hook.row].symbol, hook.offset);
   }
   return probes;
 }
 
+Result<void> FileProbes::attach_one(Engine& engine, const Module& module, pid_t pid,
+                                    const Attached& what) {
+  auto links = engine.attach(what.program, pid, module.fd.get(), what.targets);
+  if (!links) return fail(module.path + ": " + links.error().what, links.error().advice);
+  std::move(links->begin(), links->end(), std::back_inserter(links_));
+  return {};
+}
+
+Result<void> FileProbes::attach_again(Engine& engine, const Module& module, pid_t pid) {
+  for (const Attached& what : attached_) {
+    if (auto attached = attach_one(engine, module, pid, what); !attached) return attached;
+  }
+  return {};
+}
+
+std::vector<Link> FileProbes::take_links() {
+  std::vector<Link> links = std::exchange(links_, {});
+  std::ranges::reverse(links);
+  return links;
+}
+
 FileProbes& FileProbes::operator=(FileProbes&& other) noexcept {
   detach();
+  attached_ = std::move(other.attached_);
   links_ = std::move(other.links_);
   acquire_functions_ = std::exchange(other.acquire_functions_, 0);
   return *this;
@@ -98,6 +141,7 @@ FileProbes& FileProbes::operator=(FileProbes&& other) noexcept {
 
 void FileProbes::detach() {
   while (!links_.empty()) links_.pop_back();
+  attached_.clear();
   acquire_functions_ = 0;
 }
 

@@ -565,10 +565,7 @@ TEST_P(EngineTest, DetachedProbesSeeNothingMore) {
   EXPECT_EQ(hooks.total(Kind::heap).acquired_count, 1U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, EngineTest, testing::Values(ProbeMode::single, ProbeMode::multi),
-                         [](const auto& mode) {
-                           return mode.param == ProbeMode::single ? "single" : "multi";
-                         });
+INSTANTIATE_TEST_SUITE_P(Modes, EngineTest, every_probe_mode(), probe_mode_name);
 
 }  // namespace
 }  // namespace leaktrace::test

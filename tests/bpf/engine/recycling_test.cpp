@@ -256,10 +256,7 @@ TEST_P(RecyclingTest, ThreadsUseStacksWhileTheyAreRecycled) {
   expect_counters_and_blocks_agree(hooks);
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, RecyclingTest, testing::Values(ProbeMode::single, ProbeMode::multi),
-                         [](const auto& mode) {
-                           return mode.param == ProbeMode::single ? "single" : "multi";
-                         });
+INSTANTIATE_TEST_SUITE_P(Modes, RecyclingTest, every_probe_mode(), probe_mode_name);
 
 }  // namespace
 }  // namespace leaktrace::test

@@ -103,9 +103,11 @@ TracedHooks::TracedHooks(Options options) {
        .retiring_stacks = maps.retiring_stacks,
        .stacks_retire = maps.stacks_retire,
        .live_resources = maps.live_resources,
+       .site_lifetimes = maps.site_lifetimes,
        .losses = maps.losses,
-       .probe_hits = maps.probe_hits},
-      {.began_ns = monotonic_ns(), .ranges = {}},
+       .probe_hits = maps.probe_hits,
+       .state_epoch = maps.state_epoch},
+      {.began_ns = monotonic_ns(), .sampling_base = options.limits.sampling_base, .ranges = {}},
       {.resolve =
            [](const lt_event_header&, std::uint64_t address) {
              return model::RawFrame{.address = address, .module = {}, .offset = 0};
@@ -123,6 +125,7 @@ TracedHooks::TracedHooks(Options options) {
              }
            },
        .mapped = options.mapped,
+       .in_allocator = {},
        .python = {}},
       sink_);
   EXPECT_TRUE(source) << source.error().message();
