@@ -37,8 +37,22 @@ class FileProbes {
   [[nodiscard]] std::size_t acquire_functions() const { return acquire_functions_; }
   void detach();
 
+  /// Gives the probes away, in the order in which they are to be detached. What was attached is
+  /// remembered for attach_again().
+  [[nodiscard]] std::vector<Link> take_links();
+  /// Puts the same probes on the file again. The error is ESRCH's when the process is gone.
+  [[nodiscard]] Result<void> attach_again(Engine& engine, const Module& module, pid_t pid);
+
  private:
-  std::vector<Link> links_;  ///< in the order of attaching
+  struct Attached {
+    EngineProgram program;
+    ProbeTargets targets;
+  };
+  [[nodiscard]] Result<void> attach_one(Engine& engine, const Module& module, pid_t pid,
+                                        const Attached& what);
+
+  std::vector<Attached> attached_;  ///< in this order
+  std::vector<Link> links_;         ///< in the order of attaching
   std::size_t acquire_functions_ = 0;
 };
 

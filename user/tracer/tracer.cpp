@@ -167,6 +167,10 @@ void Tracer::forget_image(std::uint32_t image) {
 }
 
 Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& module) {
+  if (paused_) {
+    process.look_after_pause = true;
+    return {};
+  }
   if (!process.looked_at.insert(module.id).second) return {};
   auto& owner = options_.follow ? shared_probes_ : process.probes;
   if (!owner.contains(module.id)) {
@@ -333,6 +337,7 @@ std::size_t Tracer::acquire_functions(pid_t pid) const {
 }
 
 void Tracer::detach_all() {
+  if (pausing_.valid()) pausing_.wait();
   for (auto& [pid, process] : processes_) {
     process.probes.clear();
     process.loader_hooks.clear();

@@ -102,6 +102,20 @@ class Tracer {
   /// Functions that acquire, hooked in a process. 0: nothing can be seen of it.
   [[nodiscard]] std::size_t acquire_functions(pid_t pid) const;
 
+  /// Takes the probes on functions out of all processes, for a time; what follows processes and
+  /// their libraries stays. Begins at once; waiting for the kernel is left to the background.
+  void pause();
+  /// Has the kernel let go of all that pause() took away? Then no program runs, and probes can be
+  /// put back.
+  [[nodiscard]] bool is_pause_complete();
+  /// Puts the probes back; waits for pause() to be complete. An error says that a process may have
+  /// less of them than it had.
+  [[nodiscard]] Result<void> resume();
+  [[nodiscard]] bool is_paused() const { return paused_; }
+
+  /// The sampling interval is its base << step from now on.
+  void set_sampling_step(std::uint32_t step) { engine_.set_sampling_step(step); }
+
   /// Takes all probes away, those that acquire first, and follows processes no longer. Counters and
   /// events stay to be read: programs that are stopped wait for that.
   void detach_all();
@@ -118,6 +132,7 @@ class Tracer {
     ProcessInfo info;
     std::map<std::uint32_t, FileProbes> probes;  ///< by module; none when children are followed
     std::set<std::uint32_t> looked_at;           ///< modules
+    bool look_after_pause = false;               ///< has modules that are not hooked yet
     LoaderHooks loader_hooks;                    ///< as probes
     std::vector<Link> entry_hook;
     Link mapping_stops;
@@ -142,6 +157,7 @@ class Tracer {
   void announce_python(const TracedProcess& process);
   void forget_image(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
+  [[nodiscard]] Result<void> attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
 
   Engine engine_;
   std::unique_ptr<UnwindFollower> unwind_;
@@ -154,6 +170,8 @@ class Tracer {
   std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
   LoaderHooks shared_loader_hooks_;                    ///< then
   std::vector<std::future<void>> detaching_;
+  std::future<void> pausing_;
+  bool paused_ = false;
   std::uint32_t last_image_ = 0;
 };
 

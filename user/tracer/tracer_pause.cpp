@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Taking probes out of the traced processes for a time, and putting them back.
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <iterator>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "user/base/log.h"
+#include "user/tracer/tracer.h"
+
+namespace leaktrace::tracer {
+namespace {
+
+/// Each waits for a grace period of the kernel; threads that wait cost little.
+constexpr std::size_t kMostThreads = 32;
+
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+// Closing a link takes its probes out of the code and then waits for programs that may still run,
+// some 50 ms. One after the other, functions that release would be probed, and cost, all that time
+// after those that acquire no longer are. So all begin at once, in their order.
+void detach_together(std::vector<Link> links) {
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::jthread> threads;
+  const auto detach = [&] {
+    for (std::size_t i = next++; i < links.size(); i = next++) links[i].reset();
+  };
+  try {
+    while (threads.size() + 1 < std::min(links.size(), kMostThreads)) threads.emplace_back(detach);
+  } catch (const std::system_error&) {
+    // No more threads are to be had: those that are there do it.
+  }
+  detach();
+}
+
+void take_links(std::map<std::uint32_t, FileProbes>& probes, std::vector<Link>& links) {
+  for (auto& [module, of_file] : probes)
+    std::ranges::move(of_file.take_links(), std::back_inserter(links));
+}
+
+}  // namespace
+
+void Tracer::pause() {
+  if (paused_) return;
+  paused_ = true;
+  std::vector<Link> links;
+  for (auto& [pid, process] : processes_) take_links(process.probes, links);
+  take_links(shared_probes_, links);
+  pausing_ = std::async(std::launch::async, [owned = std::move(links)]() mutable {
+    detach_together(std::move(owned));
+  });
+}
+
+bool Tracer::is_pause_complete() {
+  return !pausing_.valid() ||
+         pausing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
+
+Result<void> Tracer::resume() {
+  if (!paused_) return {};
+  if (pausing_.valid()) pausing_.get();
+  engine_.set_window(monotonic_ns());
+  paused_ = false;
+  Result<void> outcome = attach_again(shared_probes_, -1);
+  for (auto& [pid, process] : processes_) {
+    auto attached = attach_again(process.probes, pid);
+    if (attached && std::exchange(process.look_after_pause, false)) {
+      attached = rescan(pid, UnwindFollower::Tables::to_follow);
+    }
+    if (!attached && ::kill(pid, 0) == 0) outcome = attached;
+  }
+  return outcome;
+}
+
+Result<void> Tracer::attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid) {
+  for (auto& [id, of_file] : probes) {
+    auto attached = of_file.attach_again(engine_, *modules_.all().at(id - 1), pid);
+    if (!attached) return attached;
+  }
+  return {};
+}
+
+}  // namespace leaktrace::tracer
