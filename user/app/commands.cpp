@@ -11,6 +11,7 @@
 #include "user/app/debug_files.h"
 #include "user/app/doctor.h"
 #include "user/app/live_trace.h"
+#include "user/app/probe_listing.h"
 #include "user/app/reporting.h"
 #include "user/base/log.h"
 #include "user/collect/recording.h"
@@ -178,6 +179,13 @@ Result<int> run_command(const ReportCommand& command) {
 }
 
 Result<int> run_command(const DoctorCommand& command) {
+  if (!command.probes.empty()) {
+    auto listing = list_probes(command.probes);
+    if (!listing) return listing.unexpected();
+    std::string text = command.json ? probe_listing_json(*listing) : probe_listing_text(*listing);
+    if (auto written = write_all(STDOUT_FILENO, text); !written) return written.unexpected();
+    return 0;
+  }
   auto diagnosis = diagnose();
   if (!diagnosis) return diagnosis.unexpected();
   std::string text = command.json ? doctor_json(*diagnosis) : doctor_text(*diagnosis);

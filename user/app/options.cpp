@@ -31,6 +31,7 @@ struct Line {
   std::optional<std::uint64_t> max_live;
   std::vector<std::string> kinds;
   bool json = false;
+  std::string probes;
   bool verbose = false;
 };
 
@@ -113,6 +114,10 @@ std::string parse_budget(std::string& value) {
   }
   value = number;
   return {};
+}
+
+std::string check_not_empty(std::string& name) {
+  return name.empty() ? "a name is missing" : "";
 }
 
 // A kind's name, or a prefix that names a family ("pg" for pg.cursor and the others).
@@ -291,6 +296,11 @@ class CommandLine {
     add_record();
     add_report();
     doctor_->add_flag("--json", line_.json, "As JSON");
+    doctor_
+        ->add_option("--probes", line_.probes,
+                     "Where the probes in a library or executable go, and why")
+        ->check(CLI::Validator(check_not_empty, "LIB"))
+        ->option_text("LIB");
     app_.require_subcommand(0, 1);
     app_.footer(
         "Examples:\n"
@@ -395,7 +405,7 @@ class CommandLine {
                            line_.report.debuginfod};
     }
     if (report_->parsed()) return ReportCommand{line_.recording, line_.report};
-    if (doctor_->parsed()) return DoctorCommand{line_.json};
+    if (doctor_->parsed()) return DoctorCommand{.json = line_.json, .probes = line_.probes};
     return TraceCommand{line_.target, trace_of(line_), line_.report};
   }
 

@@ -83,6 +83,7 @@ struct ReportCommand {
 
 struct DoctorCommand {
   bool json = false;
+  std::string probes;  ///< a library whose probes are listed; empty: none
 };
 
 using Command = std::variant<TraceCommand, RecordCommand, ReportCommand, DoctorCommand>;

@@ -46,7 +46,7 @@ class EntryBlock {
 
   /// Why nothing after this instruction can be a site; empty: go on.
   [[nodiscard]] std::string pass(const Instruction& instruction) {
-    if (instruction.leaves_block) return "not every call comes by after it";
+    if (instruction.leaves_block) return "leaves the entry block";
     if ((instruction.arguments_written & needs_.arguments) != 0) return "overwrites an argument";
     if (!instruction.pushed) return "moves the stack pointer";
     if (needs_.stack_pointer && *instruction.pushed != 0) return "moves the stack pointer";

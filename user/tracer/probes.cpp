@@ -6,37 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
-#include <set>
 #include <span>
 
 #include "user/base/log.h"
 
 namespace leaktrace::tracer {
 namespace {
-
-/// A row and the place of its function in the file.
-struct Hook {
-  std::uint32_t row = 0;
-  std::uint64_t offset = 0;
-};
-
-// Two names of one function (aligned_alloc and memalign in glibc) are hooked once, by the row that
-// comes first.
-std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const ElfImage& image) {
-  std::vector<Hook> hooks;
-  std::set<std::uint64_t> taken;
-  for (std::uint32_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].applies == catalog::Applies::unless_object_imports_malloc && image.imports_malloc) {
-      continue;
-    }
-    for (const FunctionSymbol& function : image.functions) {
-      if (function.name == rows[i].symbol && taken.insert(function.file_offset).second) {
-        hooks.push_back({i, function.file_offset});
-      }
-    }
-  }
-  return hooks;
-}
 
 /// A program, and the rows whose functions it goes on.
 struct Step {
@@ -83,8 +58,8 @@ ProbeTargets targets_of(const Step& step, const std::vector<Hook>& hooks,
   ProbeTargets targets;
   for (const Hook& hook : hooks) {
     if (!step.takes(rows[hook.row])) continue;
-    targets.offsets.push_back(hook.offset);
-    targets.cookies.push_back(hook.row);
+    targets.offsets.push_back(hook.site.offset);
+    targets.cookies.push_back(hook.cookie());
   }
   return targets;
 }
@@ -92,10 +67,10 @@ ProbeTargets targets_of(const Step& step, const std::vector<Hook>& hooks,
 }  // namespace
 
 Result<FileProbes> FileProbes::attach(Engine& engine, const std::vector<catalog::Row>& rows,
-                                      const Module& module, pid_t pid) {
+                                      const Module& module, pid_t pid,
+                                      const std::vector<Hook>& hooks) {
   FileProbes probes;
   if (!module.fd) return probes;
-  std::vector<Hook> hooks = find_hooks(rows, module.image);
   for (const Step& step : steps_of(engine.mode())) {
     ProbeTargets targets = targets_of(step, hooks, rows);
     probes.attached_.push_back({step.program, std::move(targets)});
@@ -105,7 +80,9 @@ Result<FileProbes> FileProbes::attach(Engine& engine, const std::vector<catalog:
   probes.acquire_functions_ = static_cast<std::size_t>(
       std::ranges::count_if(hooks, [&](const Hook& hook) { return acquires(rows[hook.row]); }));
   for (const Hook& hook : hooks) {
-    log::debug("{}: probing {} at {:#x}", module.path, rows[hook.row].symbol, hook.offset);
+    log::debug("{}: probing {} at {:#x}, {} bytes after its entry, {}", module.path,
+               rows[hook.row].symbol, hook.site.offset, hook.site.offset - hook.site.entry,
+               hook.site.emulated ? "emulated" : "single-stepped");
   }
   return probes;
 }

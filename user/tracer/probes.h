@@ -9,6 +9,7 @@
 #include "user/base/result.h"
 #include "user/catalog/row.h"
 #include "user/tracer/engine.h"
+#include "user/tracer/hooks.h"
 #include "user/tracer/modules.h"
 
 namespace leaktrace::tracer {
@@ -22,11 +23,12 @@ inline constexpr const char* kLoaderHook = "_dl_debug_state";
 /// block whose acquire was seen never has its release missed for want of a probe.
 class FileProbes {
  public:
-  /// Attaches every row that the file defines. A file that defines none has no probes; that is no
-  /// error. `pid` -1: all processes.
+  /// Attaches hooks of the file (find_hooks, check_hooks), which may be none. `pid` -1: all
+  /// processes.
   [[nodiscard]] static Result<FileProbes> attach(Engine& engine,
                                                  const std::vector<catalog::Row>& rows,
-                                                 const Module& module, pid_t pid);
+                                                 const Module& module, pid_t pid,
+                                                 const std::vector<Hook>& hooks);
 
   FileProbes() = default;
   FileProbes(FileProbes&&) = default;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "user/base/log.h"
+#include "user/tracer/site_trial.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -81,18 +82,26 @@ Result<void> Tracer::attach(pid_t pid) {
   auto result = add_process(pid, 0);
   if (result) result = rescan(pid, Tables::waited_for);
   if (result && acquire_functions(pid) == 0) {
-    result = is_gone(pid)
-                 ? fail(fmt::format("process {} ended while attaching", pid))
-                 : fail(fmt::format("process {} ({}) has no allocator that leaktrace knows", pid,
-                                    read_process_info(pid).comm),
-                        "neither it nor a library of it defines malloc or the like under a name "
-                        "that the file still has");
+    result = is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
+                          : Unexpected{nothing_to_hook(pid)};
   }
   if (!result) {
     engine_.remove_process(pid);
     on_exit(pid);
   }
   return result;
+}
+
+Error Tracer::nothing_to_hook(pid_t pid) const {
+  const std::string comm = read_process_info(pid).comm;
+  auto process = processes_.find(pid);
+  if (process != processes_.end() && !process->second.declined.empty()) {
+    return {fmt::format("process {} ({}) has no allocator that can be hooked safely", pid, comm),
+            process->second.declined};
+  }
+  return {fmt::format("process {} ({}) has no allocator that leaktrace knows", pid, comm),
+          "neither it nor a library of it defines malloc or the like under a name that the file "
+          "still has"};
 }
 
 Result<void> Tracer::attach_before_exec(pid_t pid) {
@@ -116,7 +125,7 @@ Result<void> Tracer::rescan(pid_t pid, Tables tables) {
   if (learn_code(pid, found->second, *maps, tables)) found->second.rescan_pause = {};
   for (const Mapping& mapping : *maps) {
     if (!mapping.executable || !mapping.is_file()) continue;
-    auto looked = look_at(pid, found->second, *modules_.find_or_open(pid, mapping));
+    auto looked = look_at(pid, found->second, mapping, *maps);
     if (!looked) return looked;
   }
   return {};
@@ -166,7 +175,16 @@ void Tracer::forget_image(std::uint32_t image) {
   images_.erase(image);
 }
 
-Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& module) {
+const std::vector<Hook>& Tracer::hooks_of(const Module& module) {
+  auto [found, is_new] = hooks_.try_emplace(module.id);
+  if (is_new) found->second = find_hooks(options_.rows, module, site_trial().emulated);
+  return found->second;
+}
+
+// `maps` are all mappings of the process, and `mapping` the one to look at.
+Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& mapping,
+                             const std::vector<Mapping>& maps) {
+  const Module& module = *modules_.find_or_open(pid, mapping);
   if (paused_) {
     process.look_after_pause = true;
     return {};
@@ -174,7 +192,14 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Module& mo
   if (!process.looked_at.insert(module.id).second) return {};
   auto& owner = options_.follow ? shared_probes_ : process.probes;
   if (!owner.contains(module.id)) {
-    auto probes = FileProbes::attach(engine_, options_.rows, module, options_.follow ? -1 : pid);
+    CheckedHooks checked =
+        check_hooks(hooks_of(module), options_.rows, module, MappedCode(pid, maps, mapping));
+    if (checked.loss) {
+      process.declined = fmt::format("{}: {}", checked.loss->path, checked.loss->why);
+      if (listener_.on_probe_loss) listener_.on_probe_loss(*checked.loss);
+    }
+    auto probes = FileProbes::attach(engine_, options_.rows, module, options_.follow ? -1 : pid,
+                                     checked.hooks);
     if (!probes) {
       return is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
                           : Result<void>(probes.unexpected());

@@ -19,6 +19,7 @@
 #include "user/catalog/row.h"
 #include "user/tracer/address_space.h"
 #include "user/tracer/engine.h"
+#include "user/tracer/hooks.h"
 #include "user/tracer/modules.h"
 #include "user/tracer/probes.h"
 #include "user/tracer/unwind_follower.h"
@@ -47,6 +48,8 @@ struct TracerListener {
   std::function<void(const Module&)> on_module;
   /// What of a file's unwind information cannot be used: once a file.
   std::function<void(const UnwindLoss&)> on_unwind_loss;
+  /// Functions that must not be hooked, of a file of a process: once a process and file.
+  std::function<void(const ProbeLoss&)> on_probe_loss;
   /// An image that runs Python, before its first stack with Python frames.
   std::function<void(std::uint32_t image, const PythonProcess&)> on_python;
 };
@@ -140,6 +143,7 @@ class Tracer {
     Clock::duration rescan_pause{};
     bool stale = false;  ///< an address was unknown before that time
     std::optional<PythonProcess> python;
+    std::string declined;  ///< why functions of it are not hooked
   };
 
   Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
@@ -149,7 +153,10 @@ class Tracer {
   [[nodiscard]] bool learn_code(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps,
                                 UnwindFollower::Tables tables);
   void rescan_for_unknown_code(pid_t pid, TracedProcess& process);
-  [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Module& module);
+  [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Mapping& mapping,
+                                     const std::vector<Mapping>& maps);
+  [[nodiscard]] const std::vector<Hook>& hooks_of(const Module& module);
+  [[nodiscard]] Error nothing_to_hook(pid_t pid) const;
   void hook_loader(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
@@ -167,6 +174,7 @@ class Tracer {
   std::set<std::uint32_t> announced_;
   std::map<std::uint32_t, AddressSpace> images_;
   std::map<pid_t, TracedProcess> processes_;
+  std::map<std::uint32_t, std::vector<Hook>> hooks_;   ///< by module, before any is declined
   std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
   LoaderHooks shared_loader_hooks_;                    ///< then
   std::vector<std::future<void>> detaching_;

@@ -96,7 +96,7 @@ TEST(ChooseSite, DoesNotGoPastABranchThatIsStepped) {
       choose({0x48, 0x85, 0xff, 0x0f, 0x84, 0xbf, 0x00, 0x00, 0x00, 0x55}, argument_only, without);
   EXPECT_EQ(site.offset, kEntry);
   EXPECT_FALSE(site.emulated);
-  EXPECT_THAT(site.why_entry, HasSubstr("not every call"));
+  EXPECT_THAT(site.why_entry, HasSubstr("leaves the entry block"));
   EXPECT_EQ(site.passed_over.size(), 2U);
 }
 

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/probe_listing.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "user/base/file.h"
+#include "user/catalog/row.h"
+#include "user/tracer/hooks.h"
+#include "user/tracer/procfs.h"
+
+namespace leaktrace::app {
+namespace {
+
+constexpr std::array kFolders = {
+#if defined(__x86_64__)
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+#elif defined(__aarch64__)
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+#endif
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+    "/usr/local/lib",
+    "."};
+
+bool is_file(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+std::vector<std::string> wanted_names(const std::vector<catalog::Row>& rows) {
+  std::vector<std::string> names;
+  for (const catalog::Row& row : rows) names.push_back(row.symbol);
+  return names;
+}
+
+Result<tracer::Module> open_module(const std::string& path, const std::vector<catalog::Row>& rows) {
+  tracer::Module module;
+  module.path = path;
+  module.fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!module.fd) return fail(describe_errno(path, errno));
+  struct stat status {};
+  if (::fstat(module.fd.get(), &status) != 0) return fail(describe_errno(path, errno));
+  if (!S_ISREG(status.st_mode)) return fail(path + " is no file with code");
+  auto image = tracer::ElfImage::read(module.fd.get(), wanted_names(rows));
+  if (!image) return fail(path + ": " + image.error().what, image.error().advice);
+  if (tracer::machine_of(image->machine) != tracer::kOwnMachine) {
+    return fail(path + " is for another machine");
+  }
+  module.image = std::move(*image);
+  return module;
+}
+
+std::string_view cost_of(const tracer::ProbeSite& site) {
+  return site.emulated ? "emulated" : "single-stepped";
+}
+
+std::size_t count_emulated(const ProbeListing& listing) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      listing.probes, [](const ListedProbe& probe) { return probe.site.emulated; }));
+}
+
+std::string distance_text(std::uint64_t offset, std::uint64_t entry) {
+  return fmt::format("+{}", offset - entry);
+}
+
+void print_probe(std::string& out, const ListedProbe& probe, std::size_t name_width,
+                 std::size_t text_width) {
+  const tracer::ProbeSite& site = probe.site;
+  auto to = std::back_inserter(out);
+  std::string line = fmt::format("  {:<{}}  {:#9x}  {:>4}  {:<{}}  {} ({})", probe.function,
+                                 name_width, site.entry, distance_text(site.offset, site.entry),
+                                 site.instruction.empty() ? "?" : site.instruction, text_width,
+                                 cost_of(site), tracer::class_name(site.of_class));
+  if (site.pushed != 0) line += fmt::format(", {} bytes pushed", site.pushed);
+  if (!site.why_entry.empty() && !site.emulated) line += ": " + site.why_entry;
+  out += line + '\n';
+  for (const tracer::PassedOver& one : site.passed_over) {
+    fmt::format_to(to, "  {:<{}}  {:9}  {:>4}  {:<{}}  not: {}\n", "", name_width, "",
+                   distance_text(one.offset, site.entry), one.instruction, text_width, one.why);
+  }
+}
+
+}  // namespace
+
+Result<std::string> find_library(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  if (auto maps = tracer::read_maps(::getpid())) {
+    for (const tracer::Mapping& mapping : *maps) {
+      if (mapping.executable && mapping.is_file() && mapping.path.ends_with("/" + name)) {
+        return mapping.path;
+      }
+    }
+  }
+  for (const char* folder : kFolders) {
+    if (std::string path = fmt::format("{}/{}", folder, name); is_file(path)) return path;
+  }
+  return fail(fmt::format("no library {} in the standard folders", name), "give its path");
+}
+
+Result<ProbeListing> list_probes(const std::string& name) {
+  auto path = find_library(name);
+  if (!path) return path.unexpected();
+  const auto all = catalog::memory_rows();
+  const std::vector<catalog::Row> rows(all.begin(), all.end());
+  auto module = open_module(*path, rows);
+  if (!module) return module.unexpected();
+  ProbeListing listing{.path = *path, .probes = {}, .trial = tracer::site_trial()};
+  for (tracer::Hook& hook : tracer::find_hooks(rows, *module, listing.trial.emulated)) {
+    listing.probes.push_back({rows[hook.row].symbol, std::move(hook.site)});
+  }
+  if (listing.probes.empty()) {
+    return fail(*path + " has no function that leaktrace hooks",
+                "it defines none, or what it acquires comes from malloc, where it is counted");
+  }
+  return listing;
+}
+
+std::string probe_listing_text(const ProbeListing& listing) {
+  auto out = fmt::format("{}: {} of {} probes are on an instruction that this kernel emulates.\n",
+                         listing.path, count_emulated(listing), listing.probes.size());
+  if (!listing.trial.failure.empty()) {
+    out += fmt::format(
+        "What the kernel emulates could not be tried ({}): what every kernel does is assumed.\n",
+        listing.trial.failure);
+  }
+  std::size_t name_width = 8;
+  std::size_t text_width = 11;
+  for (const ListedProbe& probe : listing.probes) {
+    name_width = std::max(name_width, probe.function.size());
+    text_width = std::max(text_width, probe.site.instruction.size());
+    for (const auto& one : probe.site.passed_over) {
+      text_width = std::max(text_width, one.instruction.size());
+    }
+  }
+  out += fmt::format("\n  {:<{}}  {:>9}  {:>4}  {:<{}}  {}\n", "function", name_width, "offset",
+                     "at", "instruction", text_width, "a probe is");
+  for (const ListedProbe& probe : listing.probes) print_probe(out, probe, name_width, text_width);
+  return out;
+}
+
+std::string probe_listing_json(const ProbeListing& listing) {
+  using nlohmann::ordered_json;
+  auto functions = ordered_json::array();
+  for (const auto& [function, site] : listing.probes) {
+    auto passed_over = ordered_json::array();
+    for (const tracer::PassedOver& one : site.passed_over) {
+      passed_over.push_back({{"distance", one.offset - site.entry},
+                             {"instruction", one.instruction},
+                             {"why", one.why}});
+    }
+    functions.push_back({{"function", function},
+                         {"entry_offset", site.entry},
+                         {"offset", site.offset},
+                         {"distance", site.offset - site.entry},
+                         {"instruction", site.instruction},
+                         {"class", tracer::class_name(site.of_class)},
+                         {"emulated", site.emulated},
+                         {"pushed_bytes", site.pushed},
+                         {"why_entry", site.why_entry},
+                         {"passed_over", passed_over}});
+  }
+  const ordered_json document = {{"version", 1},
+                                 {"file", listing.path},
+                                 {"tried", listing.trial.failure.empty()},
+                                 {"failure", listing.trial.failure},
+                                 {"functions", functions}};
+  return document.dump(2, ' ', false, ordered_json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace leaktrace::app
