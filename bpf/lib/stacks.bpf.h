@@ -22,6 +22,7 @@
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
 #include "bpf/lib/python.bpf.h"
+#include "bpf/lib/recall.bpf.h"
 #include "bpf/lib/threads.bpf.h"
 #include "bpf/lib/walk.bpf.h"
 
@@ -117,16 +118,11 @@ static __always_inline __u64 place_of(__u64 id, __u32 check, int* known) {
 }
 
 /*
- * The id of the stack that the registers stand on, made known to user space. LT_STACK_ID_NONE when
- * there is no room for it (counted): the resource is then kept under that one id, so that totals
- * stay whole.
+ * The id of the stack that was walked, made known to user space. LT_STACK_ID_NONE when there is no
+ * room for it (counted): the resource is then kept under that one id, so that totals stay whole.
  */
-static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread* thread) {
+static __always_inline __u64 identify_stack(struct lt_thread* thread, __u32 words) {
   __u32 image = thread->image;
-  if (!stack_depth) return LT_STACK_ID_NONE;
-  read_registers(ctx, &thread->registers);
-  thread->native_frames = walk_stack(thread);
-  __u32 words = walk_python(thread, image);
   hash_frames(thread, words, image);
   struct lt_stack_hash hash = thread->hash;
   __u32 reason = thread->reason;
@@ -147,10 +143,27 @@ static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread
     return LT_STACK_ID_NONE;
   }
   send_python_codes(thread, words, image);
-  if (send_stack(thread, image, id, words, reason))
+  if (send_stack(thread, image, id, words, reason)) {
     bpf_map_delete_elem(&call_stacks, &id);
-  else if (reason != LT_STACK_COMPLETE)
+    lt_unwind_depend(&thread->scratch); /* to be sent again by the next */
+  } else if (reason != LT_STACK_COMPLETE) {
     lose(LT_LOSS_STACK_TRUNCATED);
+  }
+  return id;
+}
+
+/* The id of the stack that the registers stand on: recalled, else walked. */
+static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread* thread) {
+  if (!stack_depth) return LT_STACK_ID_NONE;
+  read_registers(ctx, &thread->registers);
+  __u64 id = recall_stack(thread);
+  if (id != LT_STACK_ID_NONE) return id;
+  thread->native_frames = walk_stack(thread);
+  __u32 words = walk_python(thread, thread->image);
+  id = identify_stack(thread, words);
+  /* Python's frames are no words of the stack. */
+  __u32 image = thread->image;
+  if (id != LT_STACK_ID_NONE && !bpf_map_lookup_elem(&pythons, &image)) remember_stack(thread, id);
   return id;
 }
 

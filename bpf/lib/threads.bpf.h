@@ -46,6 +46,21 @@ struct lt_event_stack_head {
   __u8 bytes[sizeof(struct lt_event_stack)];
 } __attribute__((aligned(8)));
 
+/* What a walk depended on, and the stack that it found: see bpf/lib/recall.bpf.h. */
+#define LT_RECALLS 8
+struct lt_recall {
+  __u64 pc;
+  __u64 sp;
+  __u64 fp;
+  __u64 stack_id;
+  __u32 epoch;
+  __u32 uses_fp;
+  __u32 words;
+  __u32 bytes; /* of the stack that hold them */
+  __u64 word[LT_RECALL_WORDS];
+  __u16 word_at[LT_RECALL_WORDS];
+};
+
 struct lt_thread {
   __u32 epoch; /* state_epoch when these were looked up */
   __u32 image; /* of its process; 0: not traced */
@@ -68,6 +83,7 @@ struct lt_thread {
   __u64 python_states; /* where the list that it is in begins */
   __u64 python_frame[LT_PYTHON_FRAME_BYTES / 8];
   __u64 python_code[LT_PYTHON_CODE_WORDS];
+  struct lt_recall recalls[LT_RECALLS];
 };
 
 /* Made on a thread's first call; the kernel frees it with the task. */

@@ -43,6 +43,10 @@
 /* A frame that a frame pointer leads to lies near: further away it is some other value. */
 #define LT_UNWIND_FRAME_POINTER_REACH (1 << 20)
 
+#ifndef lt_opaque
+#define lt_opaque(value) asm volatile("" : "+r"(value))
+#endif
+
 struct lt_unwind_frame_list {
   __u64 address[LT_MAX_FRAMES];
 };
@@ -231,6 +235,36 @@ static __always_inline int lt_unwind_read(struct lt_unwind_scratch* scratch, __u
   return 0;
 }
 
+/* ---- What a walk depends on ------------------------------------------------------------------ */
+
+/* On something that is not noted: the walk cannot be recalled. */
+static __always_inline void lt_unwind_depend(struct lt_unwind_scratch* scratch) {
+  scratch->words_known = LT_RECALL_WORDS + 1;
+}
+
+/* On a word of the stack. */
+static __always_inline void lt_unwind_depend_on(struct lt_unwind_scratch* scratch, __u64 slot,
+                                                __u64 word) {
+  __u64 at = (slot - scratch->first_sp) >> 3;
+  __u32 known = scratch->words_known;
+  if (known >= LT_RECALL_WORDS || at >= LT_RECALL_BYTES / 8) {
+    lt_unwind_depend(scratch);
+    return;
+  }
+  lt_opaque(known);
+  scratch->word[known & (LT_RECALL_WORDS - 1)] = word;
+  scratch->word_at[known & (LT_RECALL_WORDS - 1)] = at;
+  scratch->words_known = known + 1;
+}
+
+/* On the frame pointer, which most code uses for anything: only here does its value matter. */
+static __always_inline void lt_unwind_depend_on_fp(struct lt_unwind_scratch* scratch) {
+  if (scratch->fp_slot)
+    lt_unwind_depend_on(scratch, scratch->fp_slot, scratch->regs.fp);
+  else
+    scratch->first_fp = 1;
+}
+
 /* ---- One frame ------------------------------------------------------------------------------ */
 
 enum lt_unwind_outcome {
@@ -251,6 +285,7 @@ static __always_inline int lt_unwind_return_to(struct lt_unwind_scratch* scratch
   ra &= (1ULL << 48) - 1; /* a signed return address has its signature above */
 #endif
   if (ra && ra == scratch->trampoline) {
+    lt_unwind_depend(scratch);
     ra = lt_unwind_original_return(scratch, slot);
     if (!ra) return lt_unwind_stop(scratch, LT_STACK_NO_MAPPING);
   }
@@ -272,6 +307,7 @@ static __always_inline __u64 lt_unwind_entry_sp(__u64 cfa) {
 __weak __noinline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch* scratch, __u64 row) {
   if (!scratch) return LT_UNWIND_STOP;
   __u64 fp = scratch->regs.fp, caller_fp, ra;
+  lt_unwind_depend(scratch);
   /* The ABI: the outermost frame has 0. musl and Go do so in code that nothing describes; generated
    * code may use the register for anything. */
   if (!fp)
@@ -347,6 +383,7 @@ __weak __noinline int lt_unwind_rule_step(struct lt_unwind_scratch* scratch, __u
   if (!scratch) return LT_UNWIND_STOP;
   __u32 index = rule_index;
   LT_UNWIND_COUNT(RULE);
+  lt_unwind_depend(scratch);
   const struct lt_unwind_rule* rule = bpf_map_lookup_elem(&unwind_rules, &index);
   if (!rule) return lt_unwind_stop(scratch, LT_STACK_RULE);
   __u64 sp = scratch->regs.sp, fp = scratch->regs.fp;
@@ -394,6 +431,7 @@ __weak __noinline int lt_unwind_step(struct lt_unwind_scratch* scratch) {
       cfa += scratch->regs.sp;
       break;
     case LT_UNWIND_CFA_FP:
+      lt_unwind_depend_on_fp(scratch);
       cfa += scratch->regs.fp;
       break;
     case LT_UNWIND_CFA_END:
@@ -416,6 +454,7 @@ __weak __noinline int lt_unwind_step(struct lt_unwind_scratch* scratch) {
   if (LT_UNWIND_ROW_FP(row) == LT_UNWIND_FP_SLOT) {
     if (lt_unwind_read(scratch, slot, &scratch->regs.fp))
       return lt_unwind_stop(scratch, LT_STACK_UNREADABLE);
+    scratch->fp_slot = slot;
   } else if (LT_UNWIND_ROW_FP(row) == LT_UNWIND_FP_LOST) {
     scratch->regs.fp = 0;
   }
@@ -423,9 +462,12 @@ __weak __noinline int lt_unwind_step(struct lt_unwind_scratch* scratch) {
   if (LT_UNWIND_ROW_RA(row) == LT_UNWIND_RA_SLOT) ra_slot = slot;
   if (in_link) {
     if (!scratch->exact) return lt_unwind_stop(scratch, LT_STACK_RULE);
+    lt_unwind_depend(scratch);
     ra = scratch->regs.extra;
   } else if (lt_unwind_read(scratch, ra_slot, &ra)) {
     return lt_unwind_stop(scratch, LT_STACK_UNREADABLE);
+  } else {
+    lt_unwind_depend_on(scratch, ra_slot, ra);
   }
   scratch->regs.sp = cfa;
   scratch->exact = 0;
@@ -488,6 +530,10 @@ static __always_inline __u32 unwind_user_stack(__u32 tgid, const struct lt_regis
   scratch->by_frame_pointer = 0;
   scratch->nothing = 0;
   scratch->window_bytes = 0;
+  scratch->first_sp = regs->sp;
+  scratch->fp_slot = 0;
+  scratch->first_fp = 0;
+  scratch->words_known = 0;
   __u32 count = lt_unwind_frames(scratch, (struct lt_unwind_frame_list*)frames);
   *reason = scratch->reason;
   return count > LT_MAX_FRAMES ? LT_MAX_FRAMES : count;

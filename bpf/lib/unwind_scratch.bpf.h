@@ -8,6 +8,11 @@
 #define LT_UNWIND_WINDOW_WORDS 256
 #define LT_UNWIND_WINDOW_BYTES (LT_UNWIND_WINDOW_WORDS * 8)
 
+/* A stack that was walked before is known again by the words that its walk depended on, which lie
+ * so near to its top. */
+#define LT_RECALL_WORDS 64
+#define LT_RECALL_BYTES 4096
+
 struct lt_registers {
   __u64 pc, sp, fp;
   __u64 extra; /* see lt_unwind_extra */
@@ -28,9 +33,16 @@ struct lt_unwind_scratch {
   __u32 guessed;          /* pc was found through a frame pointer without unwind information */
   __u32 by_frame_pointer; /* frames that were */
   __u32 nothing;          /* always 0, which the verifier does not know */
+  /* What the walk depends on, so that it can be recalled (bpf/lib/recall.bpf.h). */
+  __u64 first_sp;
+  __u64 fp_slot;     /* where regs.fp was read; 0: it is the one that the walk began with */
+  __u32 first_fp;    /* that one was used */
+  __u32 words_known; /* LT_RECALL_WORDS + 1: the walk depends on more than is noted here */
+  __u64 word[LT_RECALL_WORDS];
+  __u16 word_at[LT_RECALL_WORDS]; /* from first_sp, in words */
   __u64 window_start;
   __u64 window_bytes;
-  __u64 window[LT_UNWIND_WINDOW_WORDS];
+  __u64 window[LT_RECALL_BYTES / 8]; /* the unwinder uses LT_UNWIND_WINDOW_WORDS of it */
 };
 
 #endif
