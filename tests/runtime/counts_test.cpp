@@ -77,7 +77,7 @@ TEST_F(Counts, ManyMoreThreadsThanProcessorsIsExact) {
 TEST_F(Counts, AttachBeforeTheFirstCallIsExact) {
   Process target(mix({"--operations", kFewerOperations, "--wait", "--linger"}));
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done", kLimit));
   const Report report = attached.stop();
@@ -90,7 +90,7 @@ TEST_F(Counts, AttachBeforeTheFirstCallIsExact) {
 TEST_F(Counts, AttachUntilTheTargetEndsIsExact) {
   Process target(mix({"--operations", kFewerOperations, "--wait"}));
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   const Report report = attached.wait(kLimit);
   EXPECT_EQ(target.wait().status, 0);
@@ -105,10 +105,10 @@ TEST_F(Counts, AttachInTheMiddleNeverReportsMoreThanTheTruth) {
   Process target(mix({"--operations", "14000000", "--linger"}));
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   {
-    Attached attached({target.pid()}, {"--duration", "3"});
+    Attached attached({target.pid()}, exactly({"--duration", "3"}));
     attached.wait();
   }
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   ASSERT_TRUE(target.wait_for_line("done", kLimit));
   const Report report = attached.stop();
   const json truth_now = json::parse(read_whole(truth()));
@@ -125,7 +125,8 @@ TEST_F(Counts, AttachInTheMiddleNeverReportsMoreThanTheTruth) {
   EXPECT_THAT(harmful_losses(report), testing::IsEmpty());
 }
 
-/// All the probes of one libc by one link, or each by its own: the same numbers.
+/// All the probes of one libc by one link, entry and return in one or apart, or each by its own:
+/// the same numbers.
 class ProbeModes : public Counts, public testing::WithParamInterface<const char*> {};
 
 TEST_P(ProbeModes, AreExact) {
@@ -139,7 +140,7 @@ TEST_P(ProbeModes, AreExact) {
   expect_truth(traced.report(), truth());
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, ProbeModes, testing::Values("multi", "single"),
+INSTANTIATE_TEST_SUITE_P(Each, ProbeModes, testing::Values("session", "multi", "single"),
                          [](const auto& each) { return std::string(each.param); });
 
 }  // namespace

@@ -40,9 +40,27 @@ INSTANTIATE_TEST_SUITE_P(
         std::vector<std::string>{"attach", "-p", "1", "--duration", "soon"},
         std::vector<std::string>{"attach", "-p", "1", "--min-size", "9", "--max-size", "5"},
         std::vector<std::string>{"attach", "-p", "1", "--probe-mode", "nonsense"},
+        std::vector<std::string>{"attach", "-p", "1", "--sample-bytes", "0"},
+        std::vector<std::string>{"attach", "-p", "1", "--sample-bytes", "nonsense"},
+        std::vector<std::string>{"attach", "-p", "1", "--budget", "0"},
+        std::vector<std::string>{"attach", "-p", "1", "--budget", "-3"},
+        std::vector<std::string>{"attach", "-p", "1", "--stack-depth", "128"},
         std::vector<std::string>{"run"}, std::vector<std::string>{"run", "--"},
         std::vector<std::string>{"run", "--nonsense", "--", "true"},
         std::vector<std::string>{"record", "--", "true"}, std::vector<std::string>{"report"}));
+
+TEST(Ranges, BudgetsAndIntervalsOutOfRangeAreToldTheRange) {
+  for (const char* budget : {"0", "-3", "99", "nan", "a lot"}) {
+    const Outcome outcome = run_leaktrace({"attach", "-p", "1", "--budget", budget});
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("0.1 to 90 percent, or off")) << budget;
+  }
+  for (const char* interval : {"0", "-512K", "2G", "sometimes"}) {
+    const Outcome outcome = run_leaktrace({"run", "--sample-bytes", interval, "--", "true"});
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("1 to 1G bytes (512K), or exact")) << interval;
+  }
+}
 
 TEST(Help, IsOnStdoutWithStatus0) {
   for (const std::vector<std::string>& arguments :
@@ -157,9 +175,10 @@ class Capabilities : public RuntimeTest {
   Outcome attach_with(const std::vector<std::string>& names, pid_t pid) {
     std::string set = "-all";
     for (const std::string& name : names) set += ",+" + name;
-    return run_command({"setpriv", "--reuid", kNobody, "--regid", kNobody, "--clear-groups",
-                        "--inh-caps", set, "--ambient-caps", set, "--bounding-set", set, program_,
-                        "attach", "-p", std::to_string(pid), "--duration", "2"});
+    return run_command({"setpriv",           "--reuid",    kNobody,  "--regid",        kNobody,
+                        "--clear-groups",    "--inh-caps", set,      "--ambient-caps", set,
+                        "--bounding-set",    set,          program_, "attach",         "-p",
+                        std::to_string(pid), "--duration", "2",      "--sample-bytes", "exact"});
   }
 
   std::string program_;

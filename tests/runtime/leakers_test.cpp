@@ -52,7 +52,7 @@ class LeakersAttached : public RuntimeTest, public testing::WithParamInterface<c
 TEST_P(LeakersAttached, LeakWhatTheySay) {
   Process target({testprog(GetParam()), "--wait", "--linger"});
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done"));
   const Report report = attached.stop();
@@ -136,7 +136,7 @@ TEST_F(Blocks, AreFilteredBySize) {
 TEST_F(Blocks, AreFilteredByAge) {
   Process target({testprog("steady_leak")});
   ASSERT_TRUE(target.wait_for_line("running"));
-  Attached attached({target.pid()}, {"--duration", "4", "--older", "2"});
+  Attached attached({target.pid()}, exactly({"--duration", "4", "--older", "2"}));
   const Report report = attached.wait();
   const Amount old = report.outstanding("leak_tick");
   EXPECT_GT(old.count, 50U);   // some two seconds' worth, at most 200 a second
@@ -165,7 +165,7 @@ TEST_F(Blocks, OfADeletedProgramAreNamed) {
   Process target({copy, "--wait", "--linger"});
   ASSERT_TRUE(target.wait_for_line("ready"));
   std::filesystem::remove(copy);
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done"));
   expect_leaks(attached.stop(), leaks_said(target.out()));

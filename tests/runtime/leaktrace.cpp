@@ -38,9 +38,8 @@ TracedRun run_traced(const std::vector<std::string>& command,
   std::vector<std::string> arguments = {"run"};
   arguments.insert(arguments.end(), options.begin(), options.end());
   for (const std::string& word :
-       {std::string("--sample-bytes"), std::string("exact"), std::string("--top"),
-        std::string("100000"), std::string("--format"), std::string("json"), std::string("-o"),
-        dir.file("report.json")}) {
+       {std::string("--top"), std::string("100000"), std::string("--format"), std::string("json"),
+        std::string("-o"), dir.file("report.json")}) {
     arguments.push_back(word);
   }
   arguments.emplace_back("--");
@@ -68,10 +67,15 @@ static std::string without_debug(const std::string& err) {
   return out;
 }
 
+std::vector<std::string> exactly(const std::vector<std::string>& more) {
+  std::vector<std::string> options = {"--sample-bytes", "exact", "--budget", "off"};
+  options.insert(options.end(), more.begin(), more.end());
+  return options;
+}
+
 Attached::Attached(std::vector<pid_t> targets, const std::vector<std::string>& options) {
   std::vector<std::string> arguments = {
-      "--verbose",      "attach", "--format", "json",  "-o", dir_.file("report.json"),
-      "--sample-bytes", "exact",  "--top",    "100000"};
+      "--verbose", "attach", "--format", "json", "-o", dir_.file("report.json"), "--top", "100000"};
   for (const pid_t pid : targets) {
     arguments.emplace_back("-p");
     arguments.push_back(std::to_string(pid));

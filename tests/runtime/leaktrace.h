@@ -25,7 +25,7 @@ namespace leaktrace::runtime {
 Outcome run_leaktrace(const std::vector<std::string>& arguments, const SpawnOptions& options = {},
                       Seconds limit = Seconds(120));
 
-/// `leaktrace run` of a command, exact, with its JSON report.
+/// `leaktrace run` of a command, exact unless it is told otherwise, with its JSON report.
 struct TracedRun {
   Outcome outcome;
   std::string report_text;  ///< empty when none was written
@@ -34,8 +34,12 @@ struct TracedRun {
 TracedRun run_traced(const std::vector<std::string>& command,
                      const std::vector<std::string>& options = {}, Seconds limit = Seconds(120));
 
-/// `leaktrace attach`, exact, that writes its JSON report to a file. Constructed, it has its probes
-/// in the target.
+/// Options with which attach counts every block, whatever that costs, and `more`.
+[[nodiscard]] std::vector<std::string> exactly(const std::vector<std::string>& more = {});
+
+/// `leaktrace attach` with these options, that writes its JSON report to a file. Constructed, it
+/// has its probes in the target. It samples, as attach does, unless it is told otherwise: see
+/// exactly().
 class Attached {
  public:
   Attached(std::vector<pid_t> targets, const std::vector<std::string>& options = {});

@@ -22,10 +22,8 @@ class Outputs : public RuntimeTest {
     const std::string path = dir_.file("recording");
     std::vector<std::string> arguments = {"record"};
     arguments.insert(arguments.end(), options.begin(), options.end());
-    for (const std::string& word :
-         {std::string("--sample-bytes"), std::string("exact"), std::string("-o"), path}) {
-      arguments.push_back(word);
-    }
+    arguments.emplace_back("-o");
+    arguments.push_back(path);
     arguments.emplace_back("--");
     arguments.insert(arguments.end(), command.begin(), command.end());
     const Outcome outcome = run_leaktrace(arguments);

@@ -190,7 +190,7 @@ TEST_F(Attach, LeavesTheTargetAsItWas) {
   const auto mappings = memory.file_mappings();
   ASSERT_FALSE(code.empty());
 
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   EXPECT_NE(memory.code(), code) << "no probe is in the target while it is traced";
   std::this_thread::sleep_for(std::chrono::seconds(1));
   const Report report = attached.stop();
@@ -208,7 +208,7 @@ TEST_F(Attach, IsHarmlessWhenKilled) {
   const TargetMemory memory(target.pid());
   const std::string code = memory.code();
   const auto mappings = memory.file_mappings();
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   attached.process().signal(SIGKILL);
   EXPECT_EQ(attached.process().wait().status, 128 + SIGKILL);
   expect_untouched(target, memory, code, mappings);
@@ -221,7 +221,7 @@ TEST_F(Attach, EndsAfterItsDurationAndCanBeRepeated) {
   const std::string code = memory.code();
   const auto mappings = memory.file_mappings();
   for (int round = 0; round < 3; ++round) {
-    Attached attached({target.pid()}, {"--duration", "1"});
+    Attached attached({target.pid()}, exactly({"--duration", "1"}));
     const Report report = attached.wait(Seconds(20));
     EXPECT_EQ(attached.outcome().status, 0) << attached.outcome().err;
     EXPECT_GT(report.outstanding("leak_tick").count, 20U);
@@ -233,8 +233,8 @@ TEST_F(Attach, EndsAfterItsDurationAndCanBeRepeated) {
 TEST_F(Attach, PrintsAReportEachIntervalOnStdout) {
   Process target({testprog("steady_leak")});
   ASSERT_TRUE(target.wait_for_line("running"));
-  const Outcome outcome = run_leaktrace(
-      {"attach", "-p", std::to_string(target.pid()), "--duration", "3", "--interval", "1"});
+  const Outcome outcome = run_leaktrace({"attach", "-p", std::to_string(target.pid()), "--duration",
+                                         "3", "--interval", "1", "--sample-bytes", "exact"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("leak_tick"));
   std::size_t reports = 0;
@@ -248,7 +248,8 @@ TEST_F(Attach, PrintsAReportEachIntervalOnStdout) {
 TEST_F(Attach, NeedsNoCommandWord) {
   Process target({testprog("steady_leak")});
   ASSERT_TRUE(target.wait_for_line("running"));
-  const Outcome outcome = run_leaktrace({"-p", std::to_string(target.pid()), "--duration", "1"});
+  const Outcome outcome = run_leaktrace(
+      {"-p", std::to_string(target.pid()), "--duration", "1", "--sample-bytes", "exact"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("leak_tick"));
 }
@@ -258,7 +259,7 @@ TEST_F(Attach, TracesTwoProcessesAtOnce) {
   Process second({testprog("leak_mmap"), "--wait", "--linger", "22"});
   ASSERT_TRUE(first.wait_for_line("ready"));
   ASSERT_TRUE(second.wait_for_line("ready"));
-  Attached attached({first.pid(), second.pid()});
+  Attached attached({first.pid(), second.pid()}, exactly());
   first.signal(SIGUSR1);
   second.signal(SIGUSR1);
   ASSERT_TRUE(first.wait_for_line("done"));
@@ -275,7 +276,7 @@ TEST_F(Attach, GoesOnWithTheOtherWhenOneEnds) {
   Process second({testprog("leak_realloc_growth"), "--wait", "--linger", "60"});
   ASSERT_TRUE(first.wait_for_line("ready"));
   ASSERT_TRUE(second.wait_for_line("ready"));
-  Attached attached({first.pid(), second.pid()});
+  Attached attached({first.pid(), second.pid()}, exactly());
   first.signal(SIGUSR1);
   EXPECT_EQ(first.wait().status, 0);
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -290,7 +291,7 @@ TEST_F(Attach, GoesOnWithTheOtherWhenOneEnds) {
 TEST_F(Attach, ReportsAtTheTargetsEnd) {
   Process target({testprog("crasher"), "--wait", "77"});
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   const Report report = attached.wait(Seconds(20));
   EXPECT_EQ(attached.outcome().status, 0) << attached.outcome().err;
@@ -301,7 +302,7 @@ TEST_F(Attach, ReportsAtTheTargetsEnd) {
 TEST_F(Attach, FollowsChildren) {
   Process target({testprog("leak_in_child"), "--wait", "--linger"});
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()}, {"--follow"});
+  Attached attached({target.pid()}, exactly({"--follow"}));
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done"));
   const Report report = attached.stop();
@@ -332,7 +333,7 @@ TEST_F(Attach, ReachesIntoNamespaces) {
   const int pid = only_child(outer.pid());
   ASSERT_GT(pid, 0);
   ASSERT_NE(std::to_string(pid), *inner_pid);
-  Attached attached({pid});
+  Attached attached({pid}, exactly());
   kill(pid, SIGUSR1);
   ASSERT_TRUE(outer.wait_for_line("done"));
   const Report report = attached.stop();

@@ -89,7 +89,7 @@ TEST_F(RealPrograms, RedisKeysAreFoundAndItsAnswersAreTheSame) {
   Redis redis(dir_);
   ASSERT_TRUE(redis.ready());
   const std::uint64_t used_before = redis.used_memory();
-  Attached attached({redis.pid()});
+  Attached attached({redis.pid()}, exactly());
   EXPECT_EQ(redis.fill(), replies);
   EXPECT_EQ(redis.ask({"DEBUG", "DIGEST"}), digest);
   const std::uint64_t grown = redis.used_memory() - used_before;
@@ -116,7 +116,7 @@ TEST_F(RealPrograms, RedisBenchmarkRunsUnderTracing) {
   }
   Redis redis(dir_);
   ASSERT_TRUE(redis.ready());
-  Attached attached({redis.pid()});
+  Attached attached({redis.pid()}, exactly());
   const Outcome benchmark =
       run_command({"redis-benchmark", "-s", dir_.file("redis.sock"), "-n", "20000", "-c", "20",
                    "-t", "set,get,lpush", "-r", "5000", "-q"});
@@ -142,7 +142,7 @@ TEST_F(RealPrograms, PythonsGrowingListIsFound) {
       "signal.sigwait({signal.SIGTERM})\n";
   Process python({kPython, "-c", script});
   ASSERT_TRUE(python.wait_for_line("ready"));
-  Attached attached({python.pid()});
+  Attached attached({python.pid()}, exactly());
   python.signal(SIGUSR1);
   EXPECT_EQ(python.wait_for_line("done", Seconds(60)), "40000000");
   const Report report = attached.stop();
@@ -165,7 +165,7 @@ TEST_F(RealPrograms, TheLeakyServersLeakIsNamedUnderLoad) {
   Process server({testprog("leaky_server"), "--cached-pages", "200"});
   const auto port = server.wait_for_line("listening");
   ASSERT_TRUE(port);
-  Attached attached({server.pid()});
+  Attached attached({server.pid()}, exactly());
   const Outcome load =
       run_command({testprog("load_client"), "--port", *port, "--rate", "1000", "--seconds", "4"});
   EXPECT_EQ(load.status, 0) << load.out << load.err;

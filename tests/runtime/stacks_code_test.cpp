@@ -56,7 +56,7 @@ TEST_F(ClosedLibraries, KeepTheirNames) {
 TEST_F(ClosedLibraries, KeepTheirNamesWhenAttached) {
   Process target({testprog("stacks/stacks_closing"), "--wait", "--linger", "shifted", "first"});
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done"));
   expect_one_place(target.out());

@@ -102,7 +102,7 @@ TEST_P(Flows, HaveExactStacks) {
 TEST_P(Flows, HaveExactStacksWhenAttached) {
   Process target({program(), "--wait", "--linger"});
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done"));
   const Report report = attached.stop();

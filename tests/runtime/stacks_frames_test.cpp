@@ -60,7 +60,7 @@ class FramesAttached : public Frames {};
 TEST_P(FramesAttached, AreExact) {
   Process target({program(), "--wait", "--linger"});
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()});
+  Attached attached({target.pid()}, exactly());
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done"));
   const Report report = attached.stop();

@@ -214,8 +214,9 @@ void add_trace_options(CLI::App& command, Line& line) {
       ->option_text("N");
   group
       ->add_option("--probe-mode", line.trace.probe_mode,
-                   "How probes are attached: auto, multi (one call a file) or single")
-      ->check(CLI::IsMember({"auto", "multi", "single"}))
+                   "How probes are attached: auto, session (entry and return in one, since kernel "
+                   "6.13), multi (one call a file, since 6.6) or single")
+      ->check(CLI::IsMember({"auto", "session", "multi", "single"}))
       ->option_text("MODE");
   group
       ->add_option("--unwind-cache", line.trace.unwind_cache,

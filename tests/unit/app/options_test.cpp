@@ -157,6 +157,13 @@ TEST(Options, SamplingAndBudgetCanBeSaid) {
   EXPECT_EQ(parsed<TraceCommand>({"-p", "1"}).trace.stack_depth, 127U);
 }
 
+TEST(Options, EveryWayOfAttachingCanBeForced) {
+  EXPECT_EQ(parsed<TraceCommand>({"-p", "1"}).trace.probe_mode, "auto");
+  for (const char* mode : {"auto", "session", "multi", "single"}) {
+    EXPECT_EQ(parsed<TraceCommand>({"-p", "1", "--probe-mode", mode}).trace.probe_mode, mode);
+  }
+}
+
 TEST(Options, NonsensicalIntervalsAndBudgetsAreRefusedWithTheRange) {
   const auto message_of = [](const char* option, const char* value) {
     testing::internal::CaptureStderr();
