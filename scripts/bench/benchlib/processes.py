@@ -5,6 +5,7 @@ the latest when the benchmark ends, however it ends."""
 import atexit
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -109,10 +110,11 @@ def cpu_seconds(pid):
 
 
 def resident_bytes(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """All of it, and the anonymous part: maps that the kernel shares with a process are in the first
+    as soon as it has read them."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return [int(re.search(rf"^{name}:\s*(\d+) kB", status, re.MULTILINE).group(1)) * 1024
+            for name in ("VmRSS", "RssAnon")]
 
 
 def _end():

@@ -131,30 +131,19 @@ def memleak(subject, untraced_ns):
         yield process
 
 
-def probe_mode(build, pid):
+def probe_mode(build, pid, offset):
     """The best way of attaching that works here, as leaktrace chooses it."""
     for mode, kind in (("session", "call"), ("multi", "entry"), ("single", "entry")):
         try:
-            with empty(build, pid, mode, [(kind, first_bytes()["malloc"], LIBC)]):
+            with empty(build, pid, mode, [(kind, offset, LIBC)]):
                 return mode
         except processes.Failed:
             continue
     raise processes.Failed("no kind of uprobe can be attached here")
 
 
-def first_bytes():
-    """Where malloc and free begin in the C library's file."""
-    found = {}
-    for line in processes.run(["nm", "-D", "--defined-only", LIBC]).splitlines():
-        address, _, name = (line.split() + ["", ""])[:3]
-        name = name.split("@")[0]
-        if name in ("malloc", "free"):
-            found[name] = int(address, 16)
-    return found
-
-
 def probe_sites(build):
-    """Where leaktrace probes malloc and free: {name: offset in the C library's file}."""
+    """Where leaktrace probes malloc and free, as `doctor --probes` says: {name: site}."""
     said = json.loads(processes.run([build.leaktrace, "doctor", "--probes", LIBC, "--json"]))
-    return {probe["function"]: int(str(probe["offset"]), 0) for probe in said["probes"]
-            if probe["function"] in ("malloc", "free")}
+    return {site["function"]: site for site in said["functions"]
+            if site["function"] in ("malloc", "free")}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * request_subject: a server without a network. Each request computes for some tens of microseconds
- * and allocates eight blocks, which it frees; a cache keeps some hundreds of pages; and of all
+ * and allocates eight blocks, which it frees; a small cache keeps pages; and of all
  * bytes that are allocated, one in a hundred leaks at keep_for_ever().
  *
  *   run THREADS MS  as many requests as it can  -> ran REQUESTS WALL_NS CPU_NS P99_NS LEAKED_BYTES
@@ -14,7 +14,7 @@
 
 enum {
   kBlocks = 8,
-  kCachePages = 256,
+  kCachePages = 32,
   kLeakedSize = 400,
   kLeakedShare = 100, /* one byte in so many */
   kRounds = 18000,    /* of computing a request */
