@@ -122,10 +122,8 @@ UniqueFd attach_at_once(const TrialPlaces& places) {
   return UniqueFd(::bpf_link_create(program.get(), 0, kUprobeMulti, &options));
 }
 
-Result<TrialProbes> attach_trial_probes(const TrialPlaces& places) {
+Result<TrialProbes> attach_one_by_one(const TrialPlaces& places) {
   TrialProbes probes;
-  probes.link = attach_at_once(places);
-  if (probes.link) return probes;
   probes.skeleton = load_programs(TrialContext(), {"count_entry"});
   if (!probes.skeleton) return fail(describe_errno("loading a BPF program", errno));
   for (unsigned long offset : places.offsets) {
@@ -135,6 +133,14 @@ Result<TrialProbes> attach_trial_probes(const TrialPlaces& places) {
     if (!link) return fail(describe_errno("attaching a probe", errno));
     probes.links.push_back(std::move(link));
   }
+  return probes;
+}
+
+Result<TrialProbes> attach_trial_probes(const TrialPlaces& places, TrialLinks links) {
+  if (links == TrialLinks::one_by_one) return attach_one_by_one(places);
+  TrialProbes probes;
+  probes.link = attach_at_once(places);
+  if (!probes.link) return fail(describe_errno("attaching probes", errno));
   return probes;
 }
 
@@ -150,33 +156,49 @@ class QuietLibbpf {
   libbpf_print_fn_t before_;
 };
 
-/// Tries all classes. What was attached is given to `detaching`: that takes a while.
-SiteTrial run_trial(std::future<void>& detaching) {
-  const QuietLibbpf quiet;
+/// A trial, and its probes: detaching takes a while.
+struct Tried {
   SiteTrial trial;
+  TrialProbes probes;
+};
+
+Tried try_all_classes(TrialLinks links) {
+  const QuietLibbpf quiet;
+  Tried tried;
   const auto functions = trial_functions();
-  auto probes = attach_trial_probes(places_of(functions));
+  auto probes = attach_trial_probes(places_of(functions), links);
   if (!probes) {
-    trial.emulated = always_emulated();
-    trial.failure = probes.error().message();
-    log::debug("which instructions the kernel emulates was not tried: {}", trial.failure);
-    return trial;
+    tried.trial.emulated = always_emulated();
+    tried.trial.failure = probes.error().message();
+    return tried;
   }
   for (const TrialFunction& function : functions) {
     const auto index = static_cast<std::size_t>(function.of_class);
     const auto emulated = try_in_child(function);
-    trial.tried.set(index, emulated.has_value());
-    trial.emulated.set(index, emulated.value_or(contains(always_emulated(), function.of_class)));
+    tried.trial.tried.set(index, emulated.has_value());
+    tried.trial.emulated.set(index,
+                             emulated.value_or(contains(always_emulated(), function.of_class)));
   }
-  detaching = std::async(std::launch::async | std::launch::deferred,
-                         [owned = std::move(*probes)]() mutable { owned.detach(); });
-  return trial;
+  tried.probes = std::move(*probes);
+  return tried;
 }
 
 /// Waits, when leaktrace ends, until the probes of the trial are gone.
 struct KeptTrial {
+  SiteTrial trial;
   std::future<void> detaching;
-  SiteTrial trial = run_trial(detaching);
+
+  KeptTrial() {
+    Tried tried = try_all_classes(TrialLinks::at_once);
+    if (!tried.trial.failure.empty()) tried = try_all_classes(TrialLinks::one_by_one);
+    trial = std::move(tried.trial);
+    if (!trial.failure.empty()) {
+      log::debug("which instructions the kernel emulates was not tried: {}", trial.failure);
+      return;
+    }
+    detaching = std::async(std::launch::async | std::launch::deferred,
+                           [probes = std::move(tried.probes)]() mutable { probes.detach(); });
+  }
 };
 
 }  // namespace
@@ -193,6 +215,10 @@ ClassSet always_emulated() {
 const SiteTrial& site_trial() {
   static const KeptTrial kept;
   return kept.trial;
+}
+
+SiteTrial run_site_trial(TrialLinks links) {
+  return try_all_classes(links).trial;
 }
 
 }  // namespace leaktrace::tracer

@@ -2,6 +2,7 @@
 // Which instructions the running kernel emulates when there is a probe on them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "user/tracer/instruction.h"
@@ -25,5 +26,13 @@ struct SiteTrial {
 /// of line, "[uprobes]", when the first has to be (kernel/events/uprobes.c: pre_ssout), and a child
 /// begins without (the page is VM_DONTCOPY).
 [[nodiscard]] const SiteTrial& site_trial();
+
+/// How the probes of a trial are attached.
+enum class TrialLinks : std::uint8_t {
+  at_once,     ///< with one link: since 6.6
+  one_by_one,  ///< as perf events: every kernel
+};
+/// One more trial, with links of that kind only; returns when its probes are gone. For tests.
+[[nodiscard]] SiteTrial run_site_trial(TrialLinks links);
 
 }  // namespace leaktrace::tracer
