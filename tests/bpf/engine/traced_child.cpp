@@ -92,6 +92,7 @@ TracedHooks::TracedHooks(Options options) {
            },
        .on_module = [](const tracer::Module&) {},
        .on_unwind_loss = [](const tracer::UnwindLoss&) {},
+       .on_probe_loss = [](const tracer::ProbeLoss&) {},
        .on_python = [](std::uint32_t, const tracer::PythonProcess&) {}});
   EXPECT_TRUE(tracer) << tracer.error().message();
   tracer_ = std::move(*tracer);
