@@ -120,6 +120,11 @@ Result<void> LiveTrace::open() {
   options.mode = choose_probe_mode(config_.trace.probe_mode);
   options.follow = config_.trace.follow;
   options.unwind_cache = config_.trace.unwind_cache.value_or(unwind::default_cache_folder());
+  auto overhead = OverheadControl::create({.budget_percent = config_.trace.budget_percent,
+                                           .sampling_base = options.limits.sampling_base,
+                                           .mode = options.mode});
+  if (!overhead) return overhead.unexpected();
+  overhead_ = std::move(*overhead);
   auto tracer = tracer::Tracer::create(
       std::move(options),
       {.on_image = [this](std::uint32_t image, const auto& info) { announce_image(image, info); },
@@ -191,7 +196,7 @@ Result<void> LiveTrace::watch(int fd) {
 
 Result<void> LiveTrace::start() {
   epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
-  for (int fd : {source_->poll_fd(), tracer_->tables_fd(), signals_.fd()}) {
+  for (int fd : {source_->poll_fd(), tracer_->tables_fd(), signals_.fd(), overhead_->timer_fd()}) {
     if (auto watched = watch(fd); !watched) return watched;
   }
   if (!config_.target.command.empty()) {
@@ -199,6 +204,7 @@ Result<void> LiveTrace::start() {
     return armed ? start_command() : armed;
   }
   if (auto attached = attach_running(); !attached) return attached;
+  overhead_->begin();
   return arm_timers();
 }
 
@@ -253,6 +259,7 @@ Result<void> LiveTrace::wait_once() {
   note_sink_failure(source_->drain());
   while (auto signal = signals_.next()) on_signal(*signal);
   reap_lost_targets();
+  overhead_->on_timer(*tracer_);
   if (take_expiry(duration_timer_)) stopping_ = true;
   if (take_expiry(interval_timer_) && !stopping_ && !running_.empty()) on_tick();
   return {};
@@ -260,6 +267,7 @@ Result<void> LiveTrace::wait_once() {
 
 void LiveTrace::on_tick() {
   tracer_->tend();
+  tell_overhead();
   note_sink_failure(source_->snapshot());
   if (config_.walk_each_interval) note_sink_failure(source_->walk_blocks());
   if (outputs_.on_interval) outputs_.on_interval();
@@ -267,11 +275,18 @@ void LiveTrace::on_tick() {
 
 void LiveTrace::finish() {
   source_->stop_clock();
+  overhead_->stop(*tracer_);
   tracer_->detach_all();  // counters and blocks are read when nothing changes them any more
+  overhead_->settle(*tracer_);
+  tell_overhead();
   note_sink_failure(source_->snapshot());
   note_sink_failure(source_->walk_blocks());
   named_frames_.emit_losses();
   emit(model::TraceEnd{.at_ns = now_ns()});
+}
+
+void LiveTrace::tell_overhead() {
+  source_->set_overhead(overhead_->overhead(*tracer_), overhead_->blind_ns());
 }
 
 void LiveTrace::emit(const model::Record& record) {

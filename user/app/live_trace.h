@@ -14,6 +14,7 @@
 
 #include "user/app/named_frames.h"
 #include "user/app/options.h"
+#include "user/app/overhead_control.h"
 #include "user/app/signals.h"
 #include "user/base/result.h"
 #include "user/collect/live_source.h"
@@ -71,6 +72,7 @@ class LiveTrace {
   [[nodiscard]] Result<void> wait_once();
   void on_tick();
   void finish();
+  void tell_overhead();
   void emit(const model::Record& record);
   void note_sink_failure(const Result<void>& outcome);
 
@@ -94,6 +96,7 @@ class LiveTrace {
   LiveTraceOutputs outputs_;
   SignalReader signals_;
   std::unique_ptr<tracer::Tracer> tracer_;
+  std::unique_ptr<OverheadControl> overhead_;
   std::unique_ptr<collect::LiveSource> source_;
   std::optional<tracer::Launcher> launcher_;
 

@@ -16,6 +16,7 @@ namespace leaktrace::app {
 
 void LiveTrace::announce_image(std::uint32_t image, const tracer::ProcessInfo& info) {
   running_[info.pid] = {image};
+  overhead_->add(*tracer_, info.pid, image);
   emit(model::Process{.image = {image},
                       .pid = static_cast<std::uint32_t>(info.pid),
                       .comm = info.comm,
@@ -102,6 +103,7 @@ void LiveTrace::on_process(const lt_event_process& event) {
     case LT_EVENT_ENTRY_REACHED:
       tracer_->on_entry_reached(pid);
       check_hooked();
+      overhead_->begin();
       break;
     default:
       break;
@@ -114,6 +116,7 @@ void LiveTrace::process_ended(pid_t pid, model::ImageId image, std::uint32_t wai
                          .reason = model::EndReason::exited,
                          .wait_status = wait_status,
                          .at_ns = at_ns});
+  overhead_->remove(*tracer_, pid);
   source_->image_ended(image, true);
   named_frames_.forget(image.value);
   tracer_->on_exit(pid);
@@ -135,6 +138,7 @@ void LiveTrace::reap_lost_targets() {
 void LiveTrace::check_hooked() {
   pid_t pid = launcher_ ? launcher_->pid() : -1;
   if (pid < 0 || failure_ || tracer_->acquire_functions(pid) > 0) return;
+  if (tracer_->is_paused()) return;  // its functions are looked for when probes are put back
   failure_ =
       Error{fmt::format("{} has no allocator that leaktrace knows", config_.target.command.front()),
             "neither it nor a library of it defines malloc or the like under a name that "

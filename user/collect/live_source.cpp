@@ -306,10 +306,13 @@ Result<void> LiveSource::snapshot() {
   ranges_.settle();
   ranges_.add_losses(*losses);
 
-  auto accepted = sink_.accept(model::Snapshot{.at_ns = now_ns(),
+  const std::uint64_t at_ns = now_ns();
+  overhead_.observed_ns = at_ns - std::min(at_ns, blind_ns_);
+  auto accepted = sink_.accept(model::Snapshot{.at_ns = at_ns,
                                                .sites = take_changed_sites(*sites),
                                                .losses = *losses,
-                                               .probe_hits = *hits});
+                                               .probe_hits = *hits,
+                                               .overhead = overhead_});
   auto recycled = recycle_if_full(*sites);
   for (const Result<void>& outcome : {drained, accepted, recycled}) {
     if (!outcome) return outcome;
@@ -356,8 +359,7 @@ model::Block LiveSource::block_of(std::uint64_t handle, const lt_resource& resou
                      .size = resource.weight,
                      .acquired_ns = trace_time(resource.acquired_ns)};
   if (options_.sampling_base != 0 && resource.step < LT_SAMPLING_STEPS) {
-    const auto weight =
-        lt_weigh_sample(resource.weight, options_.sampling_base << resource.step);
+    const auto weight = lt_weigh_sample(resource.weight, options_.sampling_base << resource.step);
     block.stands_for = static_cast<double>(weight.count) / LT_COUNT_UNIT;
   }
   return block;

@@ -100,8 +100,12 @@ class LiveSource {
   /// user asked for an age: it costs about a microsecond a block.
   [[nodiscard]] Result<void> walk_blocks();
 
-  /// What the next snapshots say of the cost of tracing.
-  void set_overhead(const model::Overhead& overhead) { overhead_ = overhead; }
+  /// What the next snapshots say of the cost of tracing. Their observed_ns is all of the trace's
+  /// time but `blind_ns`.
+  void set_overhead(const model::Overhead& overhead, std::uint64_t blind_ns) {
+    overhead_ = overhead;
+    blind_ns_ = blind_ns;
+  }
 
   /// A process image is gone. `keep`: its resources are still to be reported (exit); else they are
   /// dropped here and in the kernel (exec).
@@ -163,6 +167,7 @@ class LiveSource {
   std::vector<std::uint32_t> dropped_images_;            ///< still in the kernel's tables
   std::unordered_set<model::StackId> allocator_stacks_;  ///< when sampling: see in_allocator
   model::Overhead overhead_;
+  std::uint64_t blind_ns_ = 0;    ///< without probes, since the trace began
   std::uint64_t read_at_ns_ = 0;  ///< the last reading of sites, in the trace's time
   std::optional<std::uint64_t> stopped_ns_;
   std::uint64_t overflows_ = 0;   ///< that mappings were reconciled after

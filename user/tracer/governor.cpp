@@ -62,14 +62,14 @@ std::uint64_t Governor::first_look_ns() const {
 }
 
 GovernorPlan Governor::decide(std::uint64_t now_ns, const std::vector<TargetReading>& targets) {
-  take_readings(now_ns, targets);
+  take(now_ns, targets);
   GovernorPlan plan{.attached = attached_, .step = step_, .next_ns = now_ns + kPeriodWithoutBudget};
   if (!limited()) return plan;
   if (attached_) {
     choose_step(now_ns);
     if (any_overdrawn()) {
       plan.attached = false;
-      window_ns_ = choose_window();
+      plan_blind_time();
     }
   } else {
     plan.attached = can_pay_window();
@@ -79,7 +79,12 @@ GovernorPlan Governor::decide(std::uint64_t now_ns, const std::vector<TargetRead
   return plan;
 }
 
-void Governor::take_readings(std::uint64_t now_ns, const std::vector<TargetReading>& targets) {
+void Governor::add(pid_t pid, std::uint64_t now_ns) {
+  targets_.try_emplace(pid, options_.costs, share_, now_ns);
+}
+
+void Governor::take(std::uint64_t now_ns, const std::vector<TargetReading>& targets) {
+  if (last_ns_ == 0) last_ns_ = now_ns;
   TargetCost worst;
   double worst_excess = 0;
   for (const TargetReading& reading : targets) {
@@ -103,7 +108,7 @@ void Governor::probes_changed(bool attached, std::uint64_t now_ns, std::uint64_t
     blind_ns_ += now_ns - changed_ns_;
     for (auto& [pid, target] : targets_) {
       target.begin_window();
-      cost_ns_ += target.charge_switch(2 * took_ns);  // taking them away does the same
+      cost_ns_ += target.charge_switch(took_ns);
     }
   }
   if (attached != attached_ || changed_ns_ == 0) changed_ns_ = now_ns;
@@ -120,23 +125,28 @@ bool Governor::any_overdrawn() const {
 }
 
 bool Governor::can_pay_window() const {
-  return std::ranges::all_of(targets_, [this](const auto& entry) {
-    return entry.second.balance_ns() >= entry.second.price_of_window(window_ns_);
+  const std::uint64_t window_ns = next_window_ns();
+  return std::ranges::all_of(targets_, [window_ns](const auto& entry) {
+    return entry.second.balance_ns() >= entry.second.price_of_window(window_ns);
   });
 }
 
 // As long as the budget allows, in a cycle that is short at first, so that a short trace has
 // several.
-std::uint64_t Governor::choose_window() {
+std::uint64_t Governor::next_window_ns() const {
   double duty = 1;
   for (const auto& [pid, target] : targets_) {
     if (target.cost_rate() > 0) duty = std::min(duty, target.credit_rate() / target.cost_rate());
   }
   const double length =
       std::clamp(duty * cycle_ns_, static_cast<double>(kLeastWindowNs), kLongestWindowNs);
+  return static_cast<std::uint64_t>(length * spread_);
+}
+
+void Governor::plan_blind_time() {
   cycle_ns_ = std::min(cycle_ns_ * kCycleGrowth, kLongestCycleNs);
   std::uniform_real_distribution<double> spread(1 - kSpread, 1 + kSpread);
-  return static_cast<std::uint64_t>(length * spread(random_));
+  spread_ = spread(random_);
 }
 
 std::uint64_t Governor::next_look(std::uint64_t now_ns) const {
@@ -150,9 +160,10 @@ std::uint64_t Governor::next_look(std::uint64_t now_ns) const {
       wait_ns = std::min(wait_ns, target.until_overdrawn_ns());
     }
   } else {
+    const std::uint64_t window_ns = next_window_ns();
     double needed_ns = 0;
     for (const auto& [pid, target] : targets_) {
-      needed_ns = std::max(needed_ns, target.until_balance_ns(target.price_of_window(window_ns_)));
+      needed_ns = std::max(needed_ns, target.until_balance_ns(target.price_of_window(window_ns)));
     }
     wait_ns = std::min(wait_ns, needed_ns);
   }

@@ -51,7 +51,11 @@ class Governor {
   /// target is a probe's, and the first second must hold the budget.
   [[nodiscard]] std::uint64_t first_look_ns() const;
 
-  /// Decides. `now_ns` never falls; all targets that live are in `targets`.
+  /// A target is traced from now on.
+  void add(pid_t pid, std::uint64_t now_ns);
+  /// Enters what was counted of targets, some or all. `now_ns` never falls.
+  void take(std::uint64_t now_ns, const std::vector<TargetReading>& targets);
+  /// The same of all targets that live, and decides.
   GovernorPlan decide(std::uint64_t now_ns, const std::vector<TargetReading>& targets);
 
   /// Probes were attached (again), or began to be taken away, and that took so long.
@@ -71,10 +75,10 @@ class Governor {
 
  private:
   [[nodiscard]] bool limited() const { return share_ > 0; }
-  void take_readings(std::uint64_t now_ns, const std::vector<TargetReading>& targets);
   [[nodiscard]] bool any_overdrawn() const;
   [[nodiscard]] bool can_pay_window() const;
-  [[nodiscard]] std::uint64_t choose_window();
+  [[nodiscard]] std::uint64_t next_window_ns() const;
+  void plan_blind_time();
   [[nodiscard]] std::uint64_t next_look(std::uint64_t now_ns) const;
   void choose_step(std::uint64_t now_ns);
   void widen(std::uint64_t now_ns);
@@ -89,7 +93,7 @@ class Governor {
   bool attached_ = true;
   std::uint64_t changed_ns_ = 0;  ///< when probes were last attached or taken away
   std::uint64_t blind_ns_ = 0;    ///< before that
-  std::uint64_t window_ns_ = 0;   ///< the next one's, while blind
+  double spread_ = 1;             ///< of the next window, while blind
   double cycle_ns_ = 0;           ///< window and blind time together, aimed at
 
   std::uint32_t step_ = 0;

@@ -90,7 +90,8 @@ void TargetBudget::learn_rates(const TargetCost& cost, double wall_ns, bool atta
 double TargetBudget::charge_switch(std::uint64_t took_ns) {
   // While code is patched the address space is locked: those threads stand still that take page
   // faults or map memory, at most all that run.
-  const double stalled_ns = static_cast<double>(took_ns) * std::min(cpu_rate_, 1.0);
+  const double stalled_ns = 2 * static_cast<double>(took_ns) * std::min(cpu_rate_, 1.0);
+  attach_ns_ = (attach_ns_ + static_cast<double>(took_ns)) / 2;
   switch_ns_ = switch_ns_ == 0 ? stalled_ns : (switch_ns_ + stalled_ns) / 2;
   balance_ns_ -= stalled_ns;
   return stalled_ns;
@@ -109,8 +110,8 @@ void TargetBudget::begin_window() {
 }
 
 double TargetBudget::full_price_ns(std::uint64_t window_ns) const {
-  return cost_rate_ * static_cast<double>(window_ns) + std::max(tail_ns_, pause_cost_ns_) +
-         switch_ns_;
+  return cost_rate_ * (static_cast<double>(window_ns) + attach_ns_) +
+         std::max(tail_ns_, pause_cost_ns_) + switch_ns_;
 }
 
 double TargetBudget::most_kept_ns() const {

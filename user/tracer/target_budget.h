@@ -57,7 +57,7 @@ class TargetBudget {
 
   /// Enters what happened since the reading before. `attached`: were there probes in that time?
   TargetCost take(const TargetReading& reading, std::uint64_t now_ns, bool attached);
-  /// Enters what attaching or detaching itself took.
+  /// Enters that attaching again took so long; taking away does the same to a target.
   double charge_switch(std::uint64_t took_ns);
 
   [[nodiscard]] double balance_ns() const { return balance_ns_; }
@@ -97,6 +97,7 @@ class TargetBudget {
   double highest_rate_ = 1;  ///< of a thread that does nothing else, until more was seen
   double tail_ns_ = 0;
   double switch_ns_ = 0;
+  double attach_ns_ = 10e6;    ///< time in which more and more probes are there
   double window_cost_ns_ = 0;  ///< in the window that is or was open
   double window_ns_ = 0;
   double pause_cost_ns_ = 0;  ///< of hits after it was closed

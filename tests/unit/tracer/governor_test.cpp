@@ -7,7 +7,10 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace leaktrace::tracer {
@@ -70,8 +73,8 @@ struct SimulatedTarget {
 /// has to wait until it is complete.
 class Simulation {
  public:
-  Simulation(const GovernorOptions& options, std::vector<SimulatedTarget> targets)
-      : governor(options), targets(std::move(targets)) {
+  Simulation(const GovernorOptions& options, std::vector<SimulatedTarget> simulated)
+      : governor(options), targets(std::move(simulated)) {
     governor.probes_changed(true, now(), 0);
     next_ns_ = now_ns_ + static_cast<double>(governor.first_look_ns());
   }
@@ -88,7 +91,6 @@ class Simulation {
   std::vector<SimulatedTarget> targets;
   std::vector<double> windows_ns, blinds_ns;
   std::uint32_t switches = 0;
-  bool step_before_pause = false;
 
  private:
   static constexpr double kTick = kMillisecond;
@@ -121,7 +123,7 @@ class Simulation {
       next_ns_ = detached_ns_;
       return;
     }
-    if (switches++ == 0) step_before_pause = plan.step > 0;
+    ++switches;
     (plan.attached ? blinds_ns : windows_ns).push_back(now_ns_ - changed_ns_);
     changed_ns_ = now_ns_;
     if (plan.attached) run_targets(kAttachTakes);
@@ -141,7 +143,7 @@ class Simulation {
   double detached_ns_ = 0;
 };
 
-GovernorOptions options(double percent, bool may_widen = false) {
+GovernorOptions budget(double percent, bool may_widen = false) {
   return {.budget_percent = percent, .may_widen = may_widen, .costs = kCosts};
 }
 
@@ -156,7 +158,7 @@ SimulatedTarget server() {
 }
 
 TEST(Governor, NeverTouchesATargetThatIsCheapToTrace) {
-  Simulation simulation(options(10), {server()});
+  Simulation simulation(budget(10), {server()});
   simulation.run_for(60 * kSecond);
   EXPECT_EQ(simulation.switches, 0U);
   EXPECT_EQ(simulation.governor.blind_ns(61'000'000'000), 0U);
@@ -165,7 +167,7 @@ TEST(Governor, NeverTouchesATargetThatIsCheapToTrace) {
 }
 
 TEST(Governor, SaysWhatTracingCosts) {
-  Simulation simulation(options(0), {server(), storm()});
+  Simulation simulation(budget(0), {server(), storm()});
   simulation.targets[1].pid = 2;
   simulation.run_for(20 * kSecond);
   const auto& [one, other] = std::tie(simulation.targets[0], simulation.targets[1]);
@@ -177,7 +179,7 @@ TEST(Governor, SaysWhatTracingCosts) {
 }
 
 TEST(Governor, WithoutABudgetNothingIsTakenAway) {
-  Simulation simulation(options(0, true), {storm()});
+  Simulation simulation(budget(0, true), {storm()});
   simulation.run_for(10 * kSecond);
   EXPECT_EQ(simulation.switches, 0U);
   EXPECT_EQ(simulation.governor.step(), 0U);
@@ -186,7 +188,7 @@ TEST(Governor, WithoutABudgetNothingIsTakenAway) {
 class Budgets : public testing::TestWithParam<double> {};
 
 TEST_P(Budgets, HoldAgainstAStormFromTheFirstSecondOn) {
-  Simulation simulation(options(GetParam()), {storm()});
+  Simulation simulation(budget(GetParam()), {storm()});
   simulation.run_for(kSecond);
   // Before it has seen the target it has to watch it for 6 ms.
   EXPECT_LE(simulation.targets[0].percent(), std::max(1.1 * GetParam(), 0.61)) << "after a second";
@@ -201,7 +203,7 @@ TEST_P(Budgets, HoldForATargetWhoseTrapsAreDear) {
   SimulatedTarget target = storm();
   target.stepped = true;
   target.own_ns_per_call = 3000;
-  Simulation simulation(options(GetParam(), true), {target});
+  Simulation simulation(budget(GetParam(), true), {target});
   simulation.run_for(60 * kSecond);
   EXPECT_LE(simulation.targets[0].percent(), 1.02 * GetParam());
   EXPECT_GE(simulation.targets[0].percent(), 0.5 * GetParam());
@@ -210,7 +212,7 @@ TEST_P(Budgets, HoldForATargetWhoseTrapsAreDear) {
 TEST_P(Budgets, HoldForBursts) {
   SimulatedTarget target = storm();
   target.activity = [](double now_ns) { return std::fmod(now_ns, 3e9) < 0.7e9 ? 1.0 : 0.001; };
-  Simulation simulation(options(GetParam()), {target});
+  Simulation simulation(budget(GetParam()), {target});
   simulation.run_for(120 * kSecond);
   EXPECT_LE(simulation.targets[0].percent(), 1.05 * GetParam());
 }
@@ -218,7 +220,7 @@ TEST_P(Budgets, HoldForBursts) {
 TEST_P(Budgets, HoldForASuddenStorm) {
   SimulatedTarget target = storm();
   target.activity = [](double now_ns) { return now_ns < 31e9 ? 0.01 : 1.0; };
-  Simulation simulation(options(GetParam()), {target});
+  Simulation simulation(budget(GetParam()), {target});
   simulation.run_for(31 * kSecond);
   simulation.run_for(60 * kSecond);
   EXPECT_LE(simulation.targets[0].percent(), 1.05 * GetParam());
@@ -232,7 +234,7 @@ TEST_P(Budgets, HoldForEachOfManyTargets) {
     target.pid = pid;
     targets.push_back(target);
   }
-  Simulation simulation(options(GetParam()), targets);
+  Simulation simulation(budget(GetParam()), targets);
   simulation.run_for(60 * kSecond);
   for (const SimulatedTarget& target : simulation.targets) {
     EXPECT_LE(target.percent(), 1.05 * GetParam()) << target.pid;
@@ -242,7 +244,7 @@ TEST_P(Budgets, HoldForEachOfManyTargets) {
 INSTANTIATE_TEST_SUITE_P(Percent, Budgets, testing::Values(0.5, 1.0, 5.0, 20.0));
 
 TEST(Governor, WindowsAndBlindTimesAreLongEnoughAndIrregular) {
-  Simulation simulation(options(5), {storm()});
+  Simulation simulation(budget(5), {storm()});
   simulation.run_for(120 * kSecond);
   auto& windows = simulation.windows_ns;
   auto& blinds = simulation.blinds_ns;
@@ -261,7 +263,7 @@ TEST(Governor, WidensTheIntervalBeforeItTakesProbesAwayForLong) {
   SimulatedTarget target = server();
   target.calls_return = false;
   target.long_program = 40'000;
-  Simulation simulation(options(5, true), {target});
+  Simulation simulation(budget(5, true), {target});
   simulation.run_for(20 * kSecond);
   EXPECT_GT(simulation.governor.step(), 2U);
   const std::uint64_t blind_before = simulation.governor.blind_ns(21'000'000'000);
@@ -275,14 +277,14 @@ TEST(Governor, DoesNotWidenWhereThatSparesNothing) {
   target.own_ns_per_call = 5000;
   target.short_program = 1000;  // dear, whether it samples or not
   target.long_program = 0;
-  Simulation simulation(options(5, true), {target});
+  Simulation simulation(budget(5, true), {target});
   simulation.run_for(25 * kSecond);
   EXPECT_EQ(simulation.governor.step(), 0U);
   EXPECT_LE(simulation.targets[0].percent(), 5.1);
 }
 
 TEST(Governor, AnExactTraceIsNeverSampled) {
-  Simulation simulation(options(1, false), {storm()});
+  Simulation simulation(budget(1, false), {storm()});
   simulation.run_for(20 * kSecond);
   EXPECT_EQ(simulation.governor.step(), 0U);
   EXPECT_GT(simulation.switches, 0U);
@@ -293,7 +295,7 @@ TEST(Governor, NarrowsTheIntervalAgainWhenThereIsRoom) {
   target.calls_return = false;
   target.long_program = 40'000;
   target.activity = [](double now_ns) { return now_ns < 20e9 ? 1.0 : 0.2; };
-  Simulation simulation(options(5, true), {target});
+  Simulation simulation(budget(5, true), {target});
   simulation.run_for(19 * kSecond);
   const std::uint32_t widest = simulation.governor.step();
   ASSERT_GT(widest, 0U);
@@ -306,7 +308,7 @@ TEST(Governor, NarrowsTheIntervalAgainWhenThereIsRoom) {
 TEST(Governor, ObservesAgainWithoutAPauseWhenTheStormIsOver) {
   SimulatedTarget target = storm();
   target.activity = [](double now_ns) { return now_ns < 21e9 ? 1.0 : 0.5; };
-  Simulation simulation(options(5), {target});
+  Simulation simulation(budget(5), {target});
   simulation.run_for(20 * kSecond);
   ASSERT_GT(simulation.switches, 2U);
   simulation.targets[0].own_ns_per_call = 1e6;
@@ -320,7 +322,7 @@ TEST(Governor, ObservesAgainWithoutAPauseWhenTheStormIsOver) {
 TEST(Governor, ATargetThatIsIdleLosesNothing) {
   SimulatedTarget target = server();
   target.activity = [](double) { return 0.0; };
-  Simulation simulation(options(1), {target});
+  Simulation simulation(budget(1), {target});
   simulation.run_for(30 * kSecond);
   EXPECT_EQ(simulation.switches, 0U);
   EXPECT_EQ(simulation.governor.percent_of_target_cpu(), 0);
@@ -329,7 +331,7 @@ TEST(Governor, ATargetThatIsIdleLosesNothing) {
 TEST(Governor, TheEndOfTheTargetThatWasOverItsBudgetEndsThePause) {
   SimulatedTarget other = server();
   other.pid = 2;
-  Simulation simulation(options(10), {storm(), other});
+  Simulation simulation(budget(10), {storm(), other});
   simulation.run_for(5 * kSecond);
   ASSERT_GT(simulation.switches, 0U);
   simulation.targets.erase(simulation.targets.begin());
@@ -342,7 +344,7 @@ TEST(Governor, TheEndOfTheTargetThatWasOverItsBudgetEndsThePause) {
 }
 
 TEST(Governor, NothingToTraceIsNoReasonToDoAnything) {
-  Governor governor(options(5));
+  Governor governor(budget(5));
   const GovernorPlan plan = governor.decide(1000, {});
   EXPECT_TRUE(plan.attached);
   EXPECT_GT(plan.next_ns, 1000U);

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/overhead_control.h"
+
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <random>
+#include <utility>
+
+#include "user/base/file.h"
+#include "user/base/log.h"
+#include "user/tracer/target_clock.h"
+
+namespace leaktrace::app {
+namespace {
+
+/// How often it is looked whether the kernel has let go of probes.
+constexpr std::uint64_t kLetGoPeriod = 10'000'000;
+
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+double milliseconds(std::uint64_t ns) {
+  return static_cast<double>(ns) / 1e6;
+}
+
+lt_hits operator+(const lt_hits& a, const lt_hits& b) {
+  return {.entries = a.entries + b.entries,
+          .stepped = a.stepped + b.stepped,
+          .returns = a.returns + b.returns,
+          .timed = a.timed + b.timed,
+          .timed_ns = a.timed_ns + b.timed_ns};
+}
+
+lt_hits operator-(const lt_hits& a, const lt_hits& b) {
+  return {.entries = a.entries - b.entries,
+          .stepped = a.stepped - b.stepped,
+          .returns = a.returns - b.returns,
+          .timed = a.timed - b.timed,
+          .timed_ns = a.timed_ns - b.timed_ns};
+}
+
+tracer::Calibration calibrate_or_assume(tracer::ProbeMode mode) {
+  auto calibration = tracer::calibrate(mode);
+  if (calibration) {
+    log::debug("a hit costs {:.0f} ns, {:.0f} ns where it is single-stepped, its return {:.0f} ns",
+               calibration->costs.entry, calibration->costs.stepped, calibration->costs.returning);
+    return std::move(*calibration);
+  }
+  log::warning("the cost of tracing is a guess: {}", calibration.error().message());
+  return {.costs = tracer::assumed_hit_costs(), .detaching = {}};
+}
+
+tracer::GovernorOptions governor_options(const OverheadOptions& options,
+                                         const tracer::HitCosts& costs) {
+  return {.budget_percent = options.budget_percent.value_or(0),
+          .may_widen = options.sampling_base > 0,
+          .costs = costs,
+          .seed = std::random_device{}()};
+}
+
+}  // namespace
+
+OverheadControl::OverheadControl(OverheadOptions options, tracer::Calibration calibration,
+                                 UniqueFd timer)
+    : options_(options),
+      detaching_(std::move(calibration.detaching)),
+      timer_(std::move(timer)),
+      governor_(governor_options(options, calibration.costs)) {}
+
+Result<std::unique_ptr<OverheadControl>> OverheadControl::create(OverheadOptions options) {
+  UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer) return fail(describe_errno("cannot make a timer", errno));
+  return std::unique_ptr<OverheadControl>(
+      new OverheadControl(options, calibrate_or_assume(options.mode), std::move(timer)));
+}
+
+// ---- What is read -------------------------------------------------------------------------------
+
+void OverheadControl::add(const tracer::Tracer& tracer, pid_t pid, std::uint32_t image) {
+  auto [found, is_new] = watched_.try_emplace(pid);
+  Watched& watched = found->second;
+  if (is_new) {
+    watched.cpu_base_ns = tracer::process_cpu_ns(pid);
+    governor_.add(pid, monotonic_ns());
+  } else {
+    watched.earlier =
+        watched.earlier + (tracer.engine().hits(LT_HIT_SLOT(watched.image)) - watched.base);
+  }
+  watched.image = image;
+  // An image may have been hit before it is heard of; what others left in its slot is not its own.
+  const std::uint32_t slot = LT_HIT_SLOT(image);
+  watched.base = used_slots_.test(slot) ? tracer.engine().hits(slot) : lt_hits{};
+  used_slots_.set(slot);
+}
+
+std::optional<tracer::TargetReading> OverheadControl::read_one(const tracer::Tracer& tracer,
+                                                               pid_t pid,
+                                                               const Watched& watched) const {
+  // The CPU time last, so that it is that of all the hits.
+  const lt_hits hits = tracer.engine().hits(LT_HIT_SLOT(watched.image));
+  const std::uint64_t cpu_ns = tracer::process_cpu_ns(pid);
+  if (cpu_ns < watched.cpu_base_ns || cpu_ns == 0) return std::nullopt;
+  return tracer::TargetReading{.pid = pid,
+                               .hits = watched.earlier + (hits - watched.base),
+                               .cpu_ns = cpu_ns - watched.cpu_base_ns};
+}
+
+std::vector<tracer::TargetReading> OverheadControl::read(const tracer::Tracer& tracer) const {
+  std::vector<tracer::TargetReading> readings;
+  readings.reserve(watched_.size());
+  for (const auto& [pid, watched] : watched_) {
+    if (auto reading = read_one(tracer, pid, watched)) readings.push_back(*reading);
+  }
+  return readings;
+}
+
+// The last it did counts too, as far as its CPU time is known still.
+void OverheadControl::remove(const tracer::Tracer& tracer, pid_t pid) {
+  auto watched = watched_.find(pid);
+  if (watched == watched_.end()) return;
+  if (auto reading = read_one(tracer, pid, watched->second); reading && !stopped_ns_) {
+    governor_.take(monotonic_ns(), {*reading});
+  }
+  governor_.forget(pid);
+  watched_.erase(watched);
+}
+
+// ---- What is done -------------------------------------------------------------------------------
+
+void OverheadControl::begin() {
+  if (window_from_ns_ != 0) return;
+  const std::uint64_t now_ns = monotonic_ns();
+  window_from_ns_ = now_ns;
+  governor_.probes_changed(true, now_ns, 0);
+  arm(now_ns + governor_.first_look_ns());
+}
+
+void OverheadControl::on_timer(tracer::Tracer& tracer) {
+  std::uint64_t times = 0;
+  if (::read(timer_.get(), &times, sizeof(times)) != sizeof(times) || stopped_ns_) return;
+  settle(tracer);
+  const tracer::GovernorPlan plan = governor_.decide(monotonic_ns(), read(tracer));
+  if (options_.sampling_base > 0) tracer.set_sampling_step(plan.step);
+  std::uint64_t next_ns = plan.next_ns;
+  if (!plan.attached && governor_.attached()) {
+    pause(tracer);
+  } else if (plan.attached && !governor_.attached() && tracer.is_pause_complete()) {
+    resume(tracer);
+    next_ns = monotonic_ns() + governor_.first_look_ns();
+  }
+  if (!tracer.is_pause_complete()) next_ns = std::min(next_ns, monotonic_ns() + kLetGoPeriod);
+  arm(next_ns);
+}
+
+void OverheadControl::pause(tracer::Tracer& tracer) {
+  paused_ns_ = monotonic_ns();
+  window_to_ns_ = paused_ns_;
+  tracer.pause();
+  governor_.probes_changed(false, paused_ns_, 0);
+  log::debug("probes taken away after {:.0f} ms: tracing took {:.2f} % of the targets' CPU time",
+             milliseconds(paused_ns_ - window_from_ns_), governor_.percent_of_target_cpu());
+}
+
+void OverheadControl::resume(tracer::Tracer& tracer) {
+  settle(tracer);
+  const std::uint64_t from_ns = monotonic_ns();
+  if (auto resumed = tracer.resume(); !resumed) {
+    log::warning("not all probes could be attached again: {}", resumed.error().message());
+  }
+  const std::uint64_t now_ns = monotonic_ns();
+  log::debug("probes attached again in {:.1f} ms after {:.0f} ms without",
+             milliseconds(now_ns - from_ns), milliseconds(from_ns - paused_ns_));
+  window_from_ns_ = from_ns;
+  governor_.probes_changed(true, now_ns, now_ns - from_ns);
+}
+
+void OverheadControl::settle(tracer::Tracer& tracer) {
+  if (!window_to_ns_ || !tracer.is_pause_complete()) return;
+  const std::uint64_t to_ns = *std::exchange(window_to_ns_, std::nullopt);
+  if (on_window_end_) on_window_end_(window_from_ns_, to_ns);
+}
+
+void OverheadControl::stop(const tracer::Tracer& tracer) {
+  if (stopped_ns_) return;
+  governor_.take(monotonic_ns(), read(tracer));
+  stopped_ns_ = monotonic_ns();
+}
+
+void OverheadControl::arm(std::uint64_t at_ns) {
+  itimerspec when{};
+  when.it_value = {static_cast<time_t>(at_ns / 1'000'000'000U),
+                   static_cast<long>(at_ns % 1'000'000'000U)};
+  ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+}
+
+// ---- What is told -------------------------------------------------------------------------------
+
+model::Overhead OverheadControl::overhead(const tracer::Tracer& tracer) {
+  if (!stopped_ns_) governor_.take(monotonic_ns(), read(tracer));
+  return {.sampling_bytes = options_.sampling_base << governor_.step(),
+          .observed_ns = 0,
+          .nanoseconds_per_hit = governor_.nanoseconds_per_hit(),
+          .percent_of_target_cpu = governor_.percent_of_target_cpu()};
+}
+
+std::uint64_t OverheadControl::blind_ns() const {
+  return governor_.blind_ns(stopped_ns_.value_or(monotonic_ns()));
+}
+
+}  // namespace leaktrace::app
