@@ -297,8 +297,13 @@ static __always_inline void release_point(struct pt_regs* ctx, const struct lt_p
 
 /* ---- The steps of the programs -------------------------------------------------------------- */
 
-/* One run of so many is timed: reading the clock costs. */
-#define LT_TIMED_RUNS 64
+/*
+ * One run of so many is timed: reading the clock costs. A prime, so that of calls that alternate
+ * (malloc's entry, its return, free) each is timed in its turn. A run that took longer than any
+ * program does was preempted: the time is another task's.
+ */
+#define LT_TIMED_RUNS 61
+#define LT_LONGEST_RUN 200000 /* ns */
 
 static __always_inline int look_up(struct pt_regs* ctx, struct lt_probe* probe, int is_entry) {
   probe->thread = traced_thread(is_entry); /* a return ends nothing that did not begin */
@@ -309,7 +314,7 @@ static __always_inline int look_up(struct pt_regs* ctx, struct lt_probe* probe, 
   probe->hits = bpf_map_lookup_elem(&probe_hits, &slot);
   if (!probe->row || !probe->hits) return 0;
   probe->call = call_of(probe->thread, probe->row->kind);
-  probe->began_ns = probe->thread->hits++ & (LT_TIMED_RUNS - 1) ? 0 : bpf_ktime_get_ns();
+  probe->began_ns = probe->thread->hits++ % LT_TIMED_RUNS ? 0 : bpf_ktime_get_ns();
   return 1;
 }
 
@@ -328,8 +333,10 @@ static __always_inline int look_up_return(struct pt_regs* ctx, struct lt_probe* 
 
 static __always_inline void end_timing(const struct lt_probe* probe) {
   if (!probe->began_ns) return;
+  __u64 took_ns = bpf_ktime_get_ns() - probe->began_ns;
+  if (took_ns > LT_LONGEST_RUN) return;
   __sync_fetch_and_add(&probe->hits->timed, 1);
-  __sync_fetch_and_add(&probe->hits->timed_ns, bpf_ktime_get_ns() - probe->began_ns);
+  __sync_fetch_and_add(&probe->hits->timed_ns, took_ns);
 }
 
 /* On entry: true when this is the outermost call of its kind. */
