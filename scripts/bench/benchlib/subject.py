@@ -58,3 +58,31 @@ class Subject:
 
     def stop(self):
         processes.stop(self._process)
+
+
+class Crowd:
+    """Many idle subjects. They share both pipes, so that their number is not one of descriptors."""
+
+    def __init__(self, program, count):
+        self._processes = []
+        commands, self._commands = os.pipe()
+        words, writer = os.pipe()
+        try:
+            for _ in range(count):
+                self._processes.append(processes.start([program], stdin=commands, stdout=writer))
+            os.close(writer)
+            writer = None
+            with open(words, encoding="ascii", closefd=False) as lines:
+                self.pids = [int(lines.readline().split()[1]) for _ in range(count)]
+        except (OSError, IndexError) as why:
+            self.stop()
+            raise processes.Failed(f"{count} processes cannot be started: {why}") from why
+        finally:
+            for descriptor in (commands, words, writer):
+                if descriptor is not None:
+                    os.close(descriptor)
+
+    def stop(self):
+        os.close(self._commands)  # all of them read the end of their input
+        for process in self._processes:
+            processes.stop(process, patience=5.0)

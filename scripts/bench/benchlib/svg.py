@@ -4,17 +4,20 @@
 import html
 import math
 
-WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 150, 44, 48
-COLOURS = ("#c2410c", "#2563eb", "#15803d", "#7c3aed")
+WIDTH, HEIGHT = 700, 300
+LEFT, RIGHT, TOP, BOTTOM = 64, 192, 50, 48
+COLOURS = ("#d6249f", "#2f7de1", "#2e9d5b", "#c77700")
 
+# The colours of leaktrace's flame graph.
 _STYLE = """
-text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: #333 }
-.title { font-size: 14px; font-weight: bold }
-.grid { stroke: #ddd } .axis { stroke: #888 }
-.paper { fill: #fff }
+text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #16181d }
+.title { font-size: 15px; font-weight: bold }
+.dim { fill: #5a6270 }
+.grid { stroke: #dfe3e8 } .axis { stroke: #5a6270 }
+.paper { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
-  text { fill: #ddd } .grid { stroke: #333 } .axis { stroke: #888 } .paper { fill: #16181d }
+  text { fill: #eceff4 } .dim { fill: #a3acba }
+  .grid { stroke: #3a404a } .axis { stroke: #a3acba } .paper { fill: #14161a }
 }
 """
 
@@ -54,11 +57,11 @@ def lines(title, x_title, y_title, series):
            f'role="img" aria-label="{html.escape(title)}">', f"<style>{_STYLE}</style>",
            f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
            f'<text class="title" x="{LEFT}" y="20">{html.escape(title)}</text>',
-           f'<text x="{LEFT}" y="36">{html.escape(y_title)}</text>']
+           f'<text class="dim" x="{LEFT}" y="36">{html.escape(y_title)}</text>']
     for tick in ticks:
         out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
                    f'y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
-        out.append(f'<text x="{LEFT - 8}" y="{up(tick) + 4:.1f}" text-anchor="end">'
+        out.append(f'<text class="dim" x="{LEFT - 8}" y="{up(tick) + 4:.1f}" text-anchor="end">'
                    f'{_short(tick)}</text>')
     for x in xs:
         out.append(f'<text x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'

@@ -51,7 +51,7 @@ class Leaktrace:
 
     def stop(self):
         """Detaches; returns the report."""
-        status = processes.stop(self.process, signal.SIGINT, 60)
+        status = processes.stop(self.process, signal.SIGINT, 120)
         if status != 0:
             raise processes.Failed(f"leaktrace ended with status {status}: "
                                    f"{self._words.read_text(errors='replace').strip()[-300:]}")
