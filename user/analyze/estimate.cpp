@@ -137,4 +137,13 @@ std::optional<Estimate> Outstanding::estimate() const {
                   .unseen_bytes = unseen_bytes_};
 }
 
+Estimate Outstanding::estimate_without_samples(std::uint64_t interval) const {
+  constexpr double kNoneSeen =
+      3.689;  // -ln 0.025: as many are expected, and none is seen, so rarely
+  const double most = kNoneSeen * static_cast<double>(interval);
+  return {.samples = 0,
+          .count = {count(), whole(std::ceil(count_ + most))},
+          .bytes = {bytes(), whole(std::ceil(bytes_ + most))}};
+}
+
 }  // namespace leaktrace::analyze

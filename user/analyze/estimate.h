@@ -48,8 +48,12 @@ class Outstanding {
 
   [[nodiscard]] std::uint64_t count() const;
   [[nodiscard]] std::uint64_t bytes() const;
+  [[nodiscard]] std::uint64_t samples() const { return samples_; }
   /// Nothing when the amount is exact.
   [[nodiscard]] std::optional<Estimate> estimate() const;
+  /// The limits when blocks were sampled, one in `interval` bytes on average, and none of the
+  /// samples is outstanding: there may be blocks all the same, in the smallest case of a byte each.
+  [[nodiscard]] Estimate estimate_without_samples(std::uint64_t interval) const;
 
  private:
   struct Unknown {

@@ -122,6 +122,10 @@ class Builder {
       all.add(candidate.outstanding);
     }
     report.all_estimate = all.estimate();
+    // Mappings are never sampled: where no others are asked for, nothing is unknown.
+    if (report.sampling_bytes_now > 0 && all.samples() == 0 && filter_.passes(model::Kind::heap)) {
+      report.all_estimate = all.estimate_without_samples(report.sampling_bytes_now);
+    }
     report.sites = choose(std::move(candidates));
     return report;
   }

@@ -307,7 +307,10 @@ std::string foot(const analyze::Report& report) {
 
 std::string write_text(const analyze::Report& report) {
   std::string out = head(report);
-  if (report.all_sites == 0) out += "\nnothing is outstanding\n";
+  if (report.all_sites == 0) {
+    out +=
+        report.sampling_bytes > 0 ? "\nno sample is outstanding\n" : "\nnothing is outstanding\n";
+  }
   for (std::size_t i = 0; i < report.sites.size(); ++i) {
     out += site_lines(report.sites[i], i + 1, report);
   }

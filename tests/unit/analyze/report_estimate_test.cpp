@@ -57,6 +57,25 @@ TEST(SampledReport, TotalsHaveLimitsToo) {
   EXPECT_EQ(report->all_estimate->samples, 10U);
 }
 
+TEST(SampledReport, NoSampleIsNoProofOfNothing) {
+  model::TraceStart start;
+  start.sampling_bytes = kInterval;
+  TraceBuilder trace;
+  trace.start(start).read(kSecond, {{site_key(1), {9000, 576'000, 9000, 576'000, 0, {1, 1}}}});
+  const auto none = report_of(trace);
+  EXPECT_EQ(none->all_sites, 0U);
+  ASSERT_TRUE(none->all_estimate);
+  EXPECT_EQ(none->all_estimate->bytes.low, 0U);
+  EXPECT_NEAR(static_cast<double>(none->all_estimate->bytes.high), 3.689 * kInterval, 1);
+  trace.read(2 * kSecond, {{site_key(2, 1, model::Kind::mmap), {3, 12'288, 1, 4096, kSecond}}});
+  const auto mapped = report_of(trace);
+  EXPECT_EQ(mapped->all_estimate->bytes.low, 8192U);
+  EXPECT_NEAR(static_cast<double>(mapped->all_estimate->bytes.high), 8192 + 3.689 * kInterval, 1);
+  ReportOptions only_mappings;
+  only_mappings.kinds = {model::Kind::mmap};
+  EXPECT_FALSE(report_of(trace, only_mappings)->all_estimate);
+}
+
 TEST(SampledReport, ExactTracesHaveNeither) {
   TraceBuilder trace;
   trace.read(kSecond, {{site_key(1), {1, 10, 0, 0, 0}}});

@@ -44,6 +44,10 @@ TEST(Text, AnEmptyReportSaysSo) {
   const std::string text = write_text(empty_report());
   EXPECT_THAT(text, HasSubstr("nothing is outstanding"));
   EXPECT_THAT(text, HasSubstr("true (4321) exited with status 0"));
+  analyze::Report sampled = empty_report();
+  sampled.sampling_bytes = sampled.sampling_bytes_now = 4096;
+  EXPECT_THAT(write_text(sampled), HasSubstr("no sample is outstanding"));
+  EXPECT_THAT(write_text(sampled), Not(HasSubstr("nothing is outstanding")));
   analyze::Report cut = plain_report();
   cut.sites.clear();  // --top 0
   EXPECT_THAT(write_text(cut), Not(HasSubstr("nothing is outstanding")));
