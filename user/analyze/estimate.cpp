@@ -39,31 +39,19 @@ Outstanding::Outstanding(const model::Counters& counters) {
   const model::Estimate& from = counters.estimate;
   count_ = static_cast<double>(counters.outstanding_count());
   bytes_ = static_cast<double>(counters.outstanding_bytes());
+  count_variance_ = from.count_variance;
+  bytes_variance_ = from.bytes_variance;
+  samples_ = from.outstanding_samples();
   unseen_count_ = from.unseen_count;
   unseen_bytes_ = from.unseen_bytes;
-  const double all_count = count_ + static_cast<double>(unseen_count_);
-  const double all_bytes = bytes_ + static_cast<double>(unseen_bytes_);
-  samples_ = from.outstanding_samples();
+  if (unseen_count_ > 0) return;  // which of the blocks that were seen are alive, nobody knows
   if (from.acquired_samples == 0) {
-    seen_ = all_count;
-  } else {
-    seen_ = std::min(static_cast<double>(samples_), all_count);
-    count_variance_ = std::max(from.count_variance, 0.0);
-    bytes_variance_ = std::max(from.bytes_variance, 0.0);
-    // What equal weights would give is the least; counters may have lost fractions.
-    if (seen_ > 0) {
-      count_variance_ = std::max(count_variance_, all_count * (all_count - seen_) / seen_);
-    }
+    seen_ = count_;
+    return;
   }
-  if (unseen_count_ == 0 || all_count <= 0) return;
-  // Of the blocks some are alive; which of them, nobody saw.
-  const double alive = count_ / all_count;
-  const double alive_bytes = all_bytes > 0 ? bytes_ / all_bytes : alive;
-  seen_ = 0;
-  count_variance_ = alive * count_variance_ + alive * (1 - alive) * (count_variance_ + all_count);
-  bytes_variance_ =
-      alive_bytes * bytes_variance_ +
-      alive_bytes * (1 - alive_bytes) * (bytes_variance_ + all_bytes * all_bytes / all_count);
+  seen_ = std::min(static_cast<double>(samples_), count_);
+  // Equal weights would give the least variance; the counters may have lost fractions of it.
+  if (seen_ > 0) count_variance_ = std::max(count_variance_, count_ * (count_ - seen_) / seen_);
 }
 
 void Outstanding::add_block(std::uint64_t size, double stands_for) {

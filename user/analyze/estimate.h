@@ -38,8 +38,7 @@ struct Estimate {
 class Outstanding {
  public:
   Outstanding() = default;
-  /// As the counters of a site say; with blocks that are presumed released, each of the site's
-  /// blocks is taken to be alive with the same chance.
+  /// As the counters of a site say.
   explicit Outstanding(const model::Counters& counters);
 
   /// Adds a block that was seen and stands for so many (model::Block).

@@ -100,7 +100,7 @@ struct Stack {
 struct Estimate {
   std::uint64_t acquired_samples = 0;  ///< blocks that the estimates rest on
   std::uint64_t released_samples = 0;
-  double count_variance = 0;  ///< of the outstanding count, from sampling
+  double count_variance = 0;  ///< of the outstanding count: by sampling, and by what is unseen
   double bytes_variance = 0;
   /// Outstanding as far as was seen, but presumed released while no probe was attached. Unlike the
   /// other counters these two may fall.

@@ -174,13 +174,14 @@ TEST(Estimate, CountersThatLostFractionsStillHaveAVariance) {
 
 TEST(Estimate, ThePresumedReleasedMakeItLessSure) {
   // Exact, but for 600 of 1000 blocks that are presumed released.
-  model::Counters counters = site(1000, 64'000, {0, 0, 0, 0, 600, 38'400});
+  model::Counters counters = site(1000, 64'000, {0, 0, 240, 240.0 * 64 * 64, 600, 38'400});
   const Outstanding exact(counters);
   EXPECT_EQ(exact.count(), 400U);
   const auto estimate = exact.estimate();
   ASSERT_TRUE(estimate);
   EXPECT_NEAR(static_cast<double>(estimate->count.low), 400 - 1.96 * std::sqrt(240), 5);
   EXPECT_NEAR(static_cast<double>(estimate->count.high), 400 + 1.96 * std::sqrt(240), 5);
+  EXPECT_NEAR(static_cast<double>(estimate->bytes.high), 64 * (400 + 1.96 * std::sqrt(240)), 320);
   EXPECT_EQ(estimate->unseen_count, 600U);
   EXPECT_EQ(estimate->unseen_bytes, 38'400U);
   // All of them: nothing is left, and nothing is certain.

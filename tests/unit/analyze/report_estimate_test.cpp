@@ -125,7 +125,7 @@ TEST(SampledReport, WhatGrowsMayHaveGrownUnobservedToo) {
 TEST(SampledReport, WhatIsPresumedReleasedIsNotOutstanding) {
   TraceBuilder trace;
   trace.read(kSecond, {{site_key(1), {10, 1000, 0, 0, 0}}});
-  trace.read(11 * kSecond, {{site_key(1), {20, 2000, 0, 0, 0, {0, 0, 0, 0, 15, 1500}}},
+  trace.read(11 * kSecond, {{site_key(1), {20, 2000, 0, 0, 0, {0, 0, 4, 40'000, 15, 1500}}},
                             {site_key(2), {5, 500, 0, 0, 0, {0, 0, 0, 0, 5, 500}}}});
   const auto report = report_of(trace);
   ASSERT_EQ(report->sites.size(), 1U) << "a site of which all is presumed released holds nothing";
