@@ -71,20 +71,27 @@ Result<FileProbes> FileProbes::attach(Engine& engine, const std::vector<catalog:
                                       const std::vector<Hook>& hooks) {
   FileProbes probes;
   if (!module.fd) return probes;
-  for (const Step& step : steps_of(engine.mode())) {
-    ProbeTargets targets = targets_of(step, hooks, rows);
-    probes.attached_.push_back({step.program, std::move(targets)});
-    auto attached = probes.attach_one(engine, module, pid, probes.attached_.back());
-    if (!attached) return attached.unexpected();
+  probes.set_hooks(engine, rows, hooks);
+  if (auto attached = probes.attach_again(engine, module, pid); !attached) {
+    return attached.unexpected();
   }
-  probes.acquire_functions_ = static_cast<std::size_t>(
-      std::ranges::count_if(hooks, [&](const Hook& hook) { return acquires(rows[hook.row]); }));
   for (const Hook& hook : hooks) {
     log::debug("{}: probing {} at {:#x}, {} bytes after its entry, {}", module.path,
                rows[hook.row].symbol, hook.site.offset, hook.site.offset - hook.site.entry,
                hook.site.emulated ? "emulated" : "single-stepped");
   }
   return probes;
+}
+
+void FileProbes::set_hooks(const Engine& engine, const std::vector<catalog::Row>& rows,
+                           const std::vector<Hook>& hooks) {
+  attached_.clear();
+  for (const Step& step : steps_of(engine.mode())) {
+    attached_.push_back({step.program, targets_of(step, hooks, rows)});
+  }
+  functions_ = hooks.size();
+  acquire_functions_ = static_cast<std::size_t>(
+      std::ranges::count_if(hooks, [&](const Hook& hook) { return acquires(rows[hook.row]); }));
 }
 
 Result<void> FileProbes::attach_one(Engine& engine, const Module& module, pid_t pid,
@@ -112,6 +119,7 @@ FileProbes& FileProbes::operator=(FileProbes&& other) noexcept {
   detach();
   attached_ = std::move(other.attached_);
   links_ = std::move(other.links_);
+  functions_ = std::exchange(other.functions_, 0);
   acquire_functions_ = std::exchange(other.acquire_functions_, 0);
   return *this;
 }
@@ -119,6 +127,7 @@ FileProbes& FileProbes::operator=(FileProbes&& other) noexcept {
 void FileProbes::detach() {
   while (!links_.empty()) links_.pop_back();
   attached_.clear();
+  functions_ = 0;
   acquire_functions_ = 0;
 }
 

@@ -39,9 +39,15 @@ class FileProbes {
   [[nodiscard]] std::size_t acquire_functions() const { return acquire_functions_; }
   void detach();
 
+  /// How many functions are hooked.
+  [[nodiscard]] std::size_t functions() const { return functions_; }
+
   /// Gives the probes away, in the order in which they are to be detached. What was attached is
   /// remembered for attach_again().
   [[nodiscard]] std::vector<Link> take_links();
+  /// Has attach_again() attach these hooks.
+  void set_hooks(const Engine& engine, const std::vector<catalog::Row>& rows,
+                 const std::vector<Hook>& hooks);
   /// Puts the same probes on the file again. The error is ESRCH's when the process is gone.
   [[nodiscard]] Result<void> attach_again(Engine& engine, const Module& module, pid_t pid);
 
@@ -55,6 +61,7 @@ class FileProbes {
 
   std::vector<Attached> attached_;  ///< in this order
   std::vector<Link> links_;         ///< in the order of attaching
+  std::size_t functions_ = 0;
   std::size_t acquire_functions_ = 0;
 };
 

@@ -165,6 +165,8 @@ class Tracer {
   void forget_image(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
   [[nodiscard]] Result<void> attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
+  void check_again(pid_t pid, const std::vector<Mapping>& maps, const Module& module,
+                   FileProbes& of_file);
 
   Engine engine_;
   std::unique_ptr<UnwindFollower> unwind_;

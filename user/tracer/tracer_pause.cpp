@@ -75,20 +75,41 @@ Result<void> Tracer::resume() {
   Result<void> outcome = attach_again(shared_probes_, -1);
   for (auto& [pid, process] : processes_) {
     auto attached = attach_again(process.probes, pid);
-    if (attached && std::exchange(process.look_after_pause, false)) {
-      attached = rescan(pid, UnwindFollower::Tables::to_follow);
-    }
     if (!attached && ::kill(pid, 0) == 0) outcome = attached;
   }
   return outcome;
 }
 
 Result<void> Tracer::attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid) {
+  std::vector<Mapping> maps;
+  if (pid > 0) {
+    auto read = read_maps(pid);
+    if (!read) return read.unexpected();
+    maps = std::move(*read);
+  }
   for (auto& [id, of_file] : probes) {
-    auto attached = of_file.attach_again(engine_, *modules_.all().at(id - 1), pid);
+    const Module& module = *modules_.all().at(id - 1);
+    if (of_file.functions() == 0) continue;
+    check_again(pid, maps, module, of_file);
+    auto attached = of_file.attach_again(engine_, module, pid);
     if (!attached) return attached;
   }
   return {};
+}
+
+// What was patched while nobody looked is left out from now on. Probes that are in all processes
+// stay as they were.
+void Tracer::check_again(pid_t pid, const std::vector<Mapping>& maps, const Module& module,
+                         FileProbes& of_file) {
+  const auto mapping = std::ranges::find_if(maps, [&](const Mapping& one) {
+    return one.executable && one.is_file() && modules_.find_or_open(pid, one) == &module;
+  });
+  if (mapping == maps.end()) return;
+  const CheckedHooks checked =
+      check_hooks(hooks_of(module), options_.rows, module, MappedCode(pid, maps, *mapping));
+  if (checked.hooks.size() >= of_file.functions()) return;
+  of_file.set_hooks(engine_, options_.rows, checked.hooks);
+  if (checked.loss && listener_.on_probe_loss) listener_.on_probe_loss(*checked.loss);
 }
 
 }  // namespace leaktrace::tracer
