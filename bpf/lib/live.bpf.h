@@ -4,11 +4,14 @@
  *
  *   key ── hash ──▶ two buckets of 8;  a bucket: | 8 handles: a cache line | 8 resources |
  *
- * An acquire goes where there is more room, so the table can be filled to nine tenths. A slot is
- * claimed by an atomic exchange of its handle and is busy while it is written or taken out, so
- * nobody reads half of a resource, and a release is whoever's claim succeeded. No slot is waited
- * for: a resource that is being written is not released yet, because its program has not got its
- * handle.
+ * An acquire goes where there is more room. That fills two thirds of the table before one finds
+ * none; it then goes to two other buckets, and so all that user space asked for finds room. From
+ * then on a release that finds nothing looks there too.
+ *
+ * A slot is claimed by an atomic exchange of its handle and is busy while it is written or taken
+ * out, so nobody reads half of a resource, and a release is whoever's claim succeeded. No slot is
+ * waited for: a resource that is being written is not released yet, because its program has not got
+ * its handle.
  *
  * Unlike a hash map of the kernel it allocates nothing and locks nothing, and user space sees it as
  * memory (user/collect/live_table.h).
@@ -29,14 +32,20 @@ struct {
 /* As many as live_resources has. */
 const volatile __u64 live_buckets = 1;
 
+/* Some resource went to its other buckets. */
+__u64 live_spilled;
+
 struct lt_bucket_pair {
   __u32 index[2];
 };
 
-/* The multipliers are odd constants of splitmix64 (see mix() in stacks.bpf.h). */
-static __always_inline struct lt_bucket_pair buckets_of(const struct lt_resource_key* key) {
+/* The first two buckets of a key (`other` 0), or the other two (1). The multipliers are odd
+ * constants of splitmix64 (see mix() in stacks.bpf.h). */
+static __always_inline struct lt_bucket_pair buckets_of(const struct lt_resource_key* key,
+                                                        __u64 other) {
   __u64 hash = key->handle * 0x9e3779b97f4a7c15ULL;
   hash ^= ((__u64)key->image << 8 | key->kind) * 0x94d049bb133111ebULL;
+  hash += other * 0x94d049bb133111ebULL;
   hash = (hash ^ (hash >> 32)) * 0xbf58476d1ce4e5b9ULL;
   hash ^= hash >> 29;
   struct lt_bucket_pair pair;
@@ -78,11 +87,17 @@ __weak __noinline int take_from_bucket(__u32 index, const struct lt_resource_key
   return is_ours;
 }
 
+static __always_inline int take_from(const struct lt_resource_key* key, __u64 other,
+                                     struct lt_resource* taken) {
+  struct lt_bucket_pair pair = buckets_of(key, other);
+  return take_from_bucket(pair.index[0], key, taken) || take_from_bucket(pair.index[1], key, taken);
+}
+
 /* Takes a live resource out: 1 for the one who has it, 0 when it is not there. */
 static __always_inline int take_resource(const struct lt_resource_key* key,
                                          struct lt_resource* taken) {
-  struct lt_bucket_pair pair = buckets_of(key);
-  return take_from_bucket(pair.index[0], key, taken) || take_from_bucket(pair.index[1], key, taken);
+  if (take_from(key, 0, taken)) return 1;
+  return live_spilled && take_from(key, 1, taken);
 }
 
 /* Without a branch: of 2^16 ways through two buckets the verifier would go each. */
@@ -123,17 +138,29 @@ __weak __noinline int emptier_bucket(__u32 first, __u32 second, const struct lt_
   return used_slots(b) < used_slots(a);
 }
 
+static __always_inline int put_in(const struct lt_bucket_pair* pair, int emptier,
+                                  const struct lt_resource_key* key,
+                                  const struct lt_resource* resource) {
+  __u32 one = emptier ? pair->index[1] : pair->index[0];
+  __u32 other = emptier ? pair->index[0] : pair->index[1];
+  return put_in_bucket(one, key->handle, resource) && put_in_bucket(other, key->handle, resource);
+}
+
 /* Stores a resource: 0, -EEXIST when the key is there already, -E2BIG when there is no room. */
 static __always_inline int put_resource(const struct lt_resource_key* key,
                                         const struct lt_resource* resource) {
-  struct lt_bucket_pair pair = buckets_of(key);
+  struct lt_bucket_pair pair = buckets_of(key, 0);
   int emptier = emptier_bucket(pair.index[0], pair.index[1], key);
   if (emptier < 0) return -EEXIST;
-  __u32 one = emptier ? pair.index[1] : pair.index[0];
-  __u32 other = emptier ? pair.index[0] : pair.index[1];
-  if (!put_in_bucket(one, key->handle, resource) || !put_in_bucket(other, key->handle, resource))
-    return 0;
-  return -E2BIG;
+  if (live_spilled) {
+    struct lt_bucket_pair others = buckets_of(key, 1);
+    if (emptier_bucket(others.index[0], others.index[1], key) < 0) return -EEXIST;
+  }
+  if (!put_in(&pair, emptier, key, resource)) return 0;
+  pair = buckets_of(key, 1);
+  emptier = emptier_bucket(pair.index[0], pair.index[1], key);
+  live_spilled = 1;
+  return put_in(&pair, emptier > 0, key, resource) ? -E2BIG : 0;
 }
 
 #endif

@@ -179,7 +179,7 @@ LT_ASSERT_SIZE(struct lt_resource, 32);
 #define LT_LARGEST_WEIGHT ((1ULL << 48) - 1)
 
 /*
- * The table of live resources is an array of buckets; a resource is in one of two, which its key
+ * The table of live resources is an array of buckets; a resource is in one of a few, which its key
  * chooses (bpf/lib/live.bpf.h). The handles of a bucket share a cache line.
  */
 #define LT_BUCKET_SLOTS 8
@@ -190,8 +190,8 @@ struct lt_live_bucket {
   struct lt_resource resource[LT_BUCKET_SLOTS];
 };
 LT_ASSERT_SIZE(struct lt_live_bucket, 320);
-/* Two choices fill a table to nine tenths before one finds no room (tests/unit). */
-#define LT_LIVE_BUCKETS(resources) ((resources) / (LT_BUCKET_SLOTS - 1) + 2)
+/* So many that all find room, in three quarters of the slots. */
+#define LT_LIVE_BUCKETS(resources) ((resources) / (LT_BUCKET_SLOTS - 2) + 2)
 
 struct lt_site_key {
   __u64 stack_id;

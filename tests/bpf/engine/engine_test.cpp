@@ -240,6 +240,22 @@ TEST_P(EngineTest, FullLiveTableStoresNothingAndCountsIt) {
   EXPECT_EQ(hooks.losses_but({LT_LOSS_LIVE_TABLE_FULL}), 0U);
 }
 
+TEST_P(EngineTest, LiveTableHoldsAllThatItIsMadeFor) {
+  constexpr std::uintptr_t kBlocks = 20'000;
+  TracedHooks::Options small = options();
+  small.limits.live = kBlocks;
+  Child child([] {
+    for (std::uintptr_t i = 1; i <= kBlocks; ++i) hooked_acquire(at(i * 64), 8);
+    for (std::uintptr_t i = 1; i <= kBlocks; i += 2) hooked_release(at(i * 64));
+  });
+  TracedHooks hooks(small);
+  hooks.trace(child);
+  EXPECT_EQ(hooks.total(Kind::heap).acquired_count, kBlocks);
+  EXPECT_EQ(hooks.total(Kind::heap).released_count, kBlocks / 2);
+  EXPECT_EQ(hooks.blocks(Kind::heap), kBlocks / 2);
+  EXPECT_EQ(hooks.losses_but({}), 0U);
+}
+
 // A chain of calls whose stacks differ in `depth` frames' call sites.
 template <int site>
 __attribute__((noinline)) void acquire_at_site(std::uintptr_t base) {
