@@ -109,6 +109,12 @@ def cpu_seconds(pid):
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
+def cpu_seconds_of_family(pid):
+    """What a process has used, threads and children that have ended included; 10 ms exact."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_bytes(pid):
     """All of it, and the anonymous part: maps that the kernel shares with a process are in the first
     as soon as it has read them."""
