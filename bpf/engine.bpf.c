@@ -71,7 +71,7 @@ static __always_inline __u64 returned(struct pt_regs* ctx) {
 static __always_inline void put_back(struct lt_call* call) {
   struct lt_resource_key key = {
       .handle = call->old_handle, .image = call->old.image, .kind = call->old.kind};
-  if (store_resource(&key, &call->old)) count_released(&call->old);
+  if (store_resource(&key, &call->old)) count_released(&call->old, 0);
 }
 
 /* A call left by longjmp or an exception never returns. What it had taken is still there. */
@@ -85,7 +85,7 @@ static __always_inline void abandon(struct lt_call* call) {
  * most calls that replace succeed. */
 static __always_inline int is_of_past_window(struct lt_call* call) {
   if (call->window == sampling.window_from) return 0;
-  if (call->has_old) count_released(&call->old);
+  if (call->has_old) count_released(&call->old, 0);
   call->active = 0;
   return 1;
 }
@@ -281,7 +281,7 @@ static __always_inline void release_point(struct pt_regs* ctx, const struct lt_p
   struct lt_resource_key key = {.handle = handle, .image = thread->image, .kind = kind};
   struct lt_resource resource;
   if (take_resource(&key, &resource)) {
-    count_released(&resource);
+    count_released(&resource, 1);
     thread->last_released = handle;
     return;
   }
@@ -423,7 +423,7 @@ static __always_inline void close_replaced_point(const struct lt_probe* probe, i
   struct lt_call* call = probe->call;
   if (released) {
     if (call->has_old)
-      count_released(&call->old);
+      count_released(&call->old, 1);
     else if (call->old_handle)
       count_unmatched(probe->thread, probe->row->kind);
   } else if (call->has_old) {

@@ -121,7 +121,9 @@ static __always_inline void note_lifetime(const struct lt_site_key* key,
     __sync_fetch_and_add(&lifetimes->across[class], 1);
 }
 
-__weak __noinline int count_released(const struct lt_resource* resource) {
+/* `is_seen`: it is released now. Else it was at some time that nobody knows, and teaches nothing of
+ * lifetimes. */
+__weak __noinline int count_released(const struct lt_resource* resource, int is_seen) {
   if (!resource) return 0;
   struct lt_site_key key = {
       .stack_id = resource->stack_id, .image = resource->image, .kind = resource->kind};
@@ -140,7 +142,7 @@ __weak __noinline int count_released(const struct lt_resource* resource) {
     __sync_fetch_and_add(&stripe->released_count, weight.count);
     __sync_fetch_and_add(&stripe->released_bytes, weight.bytes);
   }
-  if (sampling.window_from) note_lifetime(&key, resource);
+  if (is_seen && sampling.window_from) note_lifetime(&key, resource);
   return 0;
 }
 
@@ -155,7 +157,7 @@ __weak __noinline int store_resource(const struct lt_resource_key* key,
     if (take_resource(key, &missed)) {
       /* While no probe was attached that is no miss. */
       if (missed.acquired_ns >= sampling.window_from) lose(LT_LOSS_MISSED_RELEASE);
-      count_released(&missed);
+      count_released(&missed, 0);
     }
     error = put_resource(key, resource);
   }

@@ -23,6 +23,9 @@ constexpr std::size_t kBlocksPerRecord = 65536;
 /// walks the whole live table.
 constexpr std::size_t kImagesPerSweep = 16;
 
+/// A block with a smaller chance to be alive is not listed; the counters have it in their estimate.
+constexpr double kPresumedReleased = 0.05;
+
 static_assert(model::kLossNames.size() == LT_LOSS_COUNT);
 
 std::uint64_t monotonic_ns() {
@@ -306,10 +309,12 @@ Result<void> LiveSource::snapshot() {
   ranges_.settle();
   ranges_.add_losses(*losses);
 
+  auto changed = take_changed_sites(*sites);
+  add_unseen(changed);
   const std::uint64_t at_ns = now_ns();
   overhead_.observed_ns = at_ns - std::min(at_ns, blind_ns_);
   auto accepted = sink_.accept(model::Snapshot{.at_ns = at_ns,
-                                               .sites = take_changed_sites(*sites),
+                                               .sites = std::move(changed),
                                                .losses = *losses,
                                                .probe_hits = *hits,
                                                .overhead = overhead_});
@@ -346,7 +351,13 @@ Result<void> LiveSource::walk_blocks() {
     sent = true;
   };
   live_.each([&](std::uint64_t handle, const lt_resource& resource) {
-    record.blocks.push_back(block_of(handle, resource));
+    model::Block block = block_of(handle, resource);
+    if (survival_.has_windows()) {
+      const double alive = survival_.alive(live_block_of(resource));
+      if (alive < kPresumedReleased) return;
+      block.stands_for *= alive;
+    }
+    record.blocks.push_back(block);
     if (record.blocks.size() >= kBlocksPerRecord) send();
   });
   if (!record.blocks.empty() || !sent) send();
@@ -366,8 +377,12 @@ model::Block LiveSource::block_of(std::uint64_t handle, const lt_resource& resou
 }
 
 void LiveSource::image_ended(model::ImageId image, bool keep) {
-  if (keep) return;
+  if (keep) {
+    survival_.image_exited(image);
+    return;
+  }
   ranges_.image_ended(image);
+  survival_.image_ended(image);
   totals_.forget(image);
   dropped_images_.push_back(image.value);
   if (dropped_images_.size() < kImagesPerSweep) return;
@@ -375,16 +390,22 @@ void LiveSource::image_ended(model::ImageId image, bool keep) {
 }
 
 Result<void> LiveSource::drop_images() {
-  auto is_dropped = [&](const auto& key) {
-    return std::ranges::find(dropped_images_, key.image) != dropped_images_.end();
+  auto is_dropped_image = [&](model::ImageId image) {
+    return std::ranges::find(dropped_images_, image.value) != dropped_images_.end();
   };
+  auto is_dropped = [&](const auto& key) { return is_dropped_image({key.image}); };
   live_.remove_if(is_dropped);
   auto sites = delete_entries_if<lt_site_key, lt_site_counters>(maps_.call_sites, is_dropped);
   if (!sites) return sites;
   auto lifetimes =
       delete_entries_if<lt_site_key, lt_site_lifetimes>(maps_.site_lifetimes, is_dropped);
   if (!lifetimes) return lifetimes;
-  for (std::uint32_t image : dropped_images_) totals_.forget(model::ImageId{image});
+  for (std::uint32_t image : dropped_images_) {
+    totals_.forget(model::ImageId{image});
+    survival_.image_ended(model::ImageId{image});
+  }
+  std::erase_if(lifetimes_, [&](const auto& entry) { return is_dropped_image(entry.first.image); });
+  std::erase_if(unseen_, [&](const auto& entry) { return is_dropped_image(entry.first.image); });
   dropped_images_.clear();
   return {};
 }

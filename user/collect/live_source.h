@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "user/collect/ring_position.h"
 #include "user/collect/site_totals.h"
 #include "user/collect/stack_recycler.h"
+#include "user/collect/survival.h"
 #include "user/model/record.h"
 
 struct ring_buffer;
@@ -107,6 +109,11 @@ class LiveSource {
     blind_ns_ = blind_ns;
   }
 
+  /// A time in which probes were attached has ended (CLOCK_MONOTONIC), and no program runs any
+  /// more. From the first one on, snapshots say what was presumably released while none were
+  /// attached (SurvivalModel). Costs a walk of the live table.
+  [[nodiscard]] Result<void> end_window(std::uint64_t from_ns, std::uint64_t to_ns);
+
   /// A process image is gone. `keep`: its resources are still to be reported (exit); else they are
   /// dropped here and in the kernel (exec).
   void image_ended(model::ImageId image, bool keep);
@@ -152,6 +159,10 @@ class LiveSource {
   [[nodiscard]] std::vector<model::StackId> remove_idle(const std::vector<StackPlace>& retired);
   void remove(StackPlace place);
   void forget(model::StackId stack, model::ImageId image);
+  [[nodiscard]] LiveBlock live_block_of(const lt_resource& resource) const;
+  [[nodiscard]] LiveWalk live_blocks() const;
+  [[nodiscard]] Result<std::vector<SiteLifetimes>> take_lifetimes();
+  void add_unseen(std::vector<model::SiteCounters>& sites);
 
   LiveMaps maps_;
   LiveOptions options_;
@@ -164,8 +175,13 @@ class LiveSource {
   RingPosition ring_position_;
   StackRecycler recycler_;
   SiteTotals totals_;
-  std::vector<std::uint32_t> dropped_images_;            ///< still in the kernel's tables
-  std::unordered_set<model::StackId> allocator_stacks_;  ///< when sampling: see in_allocator
+  SurvivalModel survival_;
+  std::uint64_t window_ended_ns_ = 0;  ///< the newest, CLOCK_MONOTONIC
+  /// By entry, not site: as the kernel said last.
+  std::unordered_map<model::SiteKey, lt_site_lifetimes> lifetimes_;
+  std::unordered_map<model::SiteKey, model::Estimate> unseen_;  ///< as the stream was told
+  std::vector<std::uint32_t> dropped_images_;                   ///< still in the kernel's tables
+  std::unordered_set<model::StackId> allocator_stacks_;         ///< when sampling: see in_allocator
   model::Overhead overhead_;
   std::uint64_t blind_ns_ = 0;    ///< without probes, since the trace began
   std::uint64_t read_at_ns_ = 0;  ///< the last reading of sites, in the trace's time

@@ -107,13 +107,18 @@ void LiveSource::remove(StackPlace place) {
   for (const SiteEntry& entry : entries_at(place, recycler_.image_of(place))) {
     kernel_stacks_.remove(entry);
     totals_.removed(entry);
+    lifetimes_.erase({{place.value}, entry.image, entry.kind});
   }
   kernel_stacks_.remove(place);
   recycler_.remove(place);
 }
 
 void LiveSource::forget(model::StackId stack, model::ImageId image) {
-  for (const SiteEntry& entry : entries_at({stack.value}, image)) totals_.forget(site_of(entry));
+  for (const SiteEntry& entry : entries_at({stack.value}, image)) {
+    totals_.forget(site_of(entry));
+    survival_.forget(site_of(entry));
+    unseen_.erase(site_of(entry));
+  }
   allocator_stacks_.erase(stack);
 }
 

@@ -54,19 +54,25 @@ void SurvivalModel::end_window(const Window& window, const LiveWalk& live,
   }
   for (const SiteLifetimes& seen : released) learn_releases(seen, window, at_begin);
   live([&](const LiveBlock& block) { learn_survival(block, window, at_begin); });
-  windows_.add(window);
+  end_uncounted_window(window);
   learn_expected();
+}
+
+void SurvivalModel::end_uncounted_window(const Window& window) {
+  windows_.add(window);
+  newest_ = moment_at(window.to_ns, window.to_ns);
 }
 
 void SurvivalModel::estimate(std::uint64_t now_ns, std::uint64_t open_from_ns,
                              const LiveWalk& live) {
   for (auto& [key, site] : sites_) {
+    if (exited_.contains(key.image)) continue;
     site.unseen = {};
     site.count_by_hazard = site.bytes_by_hazard = 0;
   }
   if (windows_.spans().empty()) return;
-  Moment moment = moment_at(now_ns, open_from_ns);
-  live([&](const LiveBlock& block) { add_unseen(block, moment); });
+  newest_ = moment_at(now_ns, open_from_ns);
+  live([&](const LiveBlock& block) { add_unseen(block, newest_); });
 }
 
 UnseenEstimate SurvivalModel::unseen(const model::SiteKey& key) const {
@@ -81,14 +87,20 @@ UnseenEstimate SurvivalModel::unseen(const model::SiteKey& key) const {
   return unseen;
 }
 
-void SurvivalModel::counts_removed(const model::SiteKey& key) {
-  const auto found = sites_.find(key);
-  if (found != sites_.end()) found->second.counted = {};
-}
-
 void SurvivalModel::image_ended(model::ImageId image) {
   std::erase_if(sites_, [&](const auto& entry) { return entry.first.image == image; });
   expected_.erase(image);
+  exited_.erase(image);
+}
+
+double SurvivalModel::alive(const LiveBlock& block) {
+  const auto found = sites_.find(block.site);
+  if (found == sites_.end() || exited_.contains(block.site.image)) return 1;
+  return chance(hazard_of(block.site, found->second), block.acquired_ns, newest_).alive;
+}
+
+void SurvivalModel::each_site(const std::function<void(const model::SiteKey&)>& visit) const {
+  for (const auto& [key, site] : sites_) visit(key);
 }
 
 SurvivalModel::Moment SurvivalModel::moment_at(std::uint64_t now_ns,
@@ -168,8 +180,8 @@ void SurvivalModel::learn_releases(const SiteLifetimes& seen, const Window& wind
   const LifetimeHazard& hazard = hazard_of(seen.site, site);
   const double length = time_between(window.from_ns, window.to_ns);
   for (std::size_t i = 0; i < kAgeClasses; i++) {
-    const std::uint32_t within = seen.released.within[i] - site.counted.within[i];
-    const std::uint32_t across = seen.released.across[i] - site.counted.across[i];
+    const std::uint32_t within = seen.released.within[i];
+    const std::uint32_t across = seen.released.across[i];
     const double age = age_class_begin(i) + age_class_length(i) / 2;
     if (within > 0) {
       LifetimeEvidence watched;
@@ -190,10 +202,10 @@ void SurvivalModel::learn_releases(const SiteLifetimes& seen, const Window& wind
       site.evidence.add(watched, across);
     }
   }
-  site.counted = seen.released;
 }
 
 void SurvivalModel::learn_survival(const LiveBlock& block, const Window& window, Moment& at_begin) {
+  if (exited_.contains(block.site.image)) return;
   Site& site = sites_[block.site];
   site.in_table++;
   const LifetimeHazard& hazard = hazard_of(block.site, site);
@@ -213,14 +225,16 @@ void SurvivalModel::learn_expected() {
 }
 
 void SurvivalModel::add_unseen(const LiveBlock& block, Moment& moment) {
-  if (block.acquired_ns >= moment.open_from_ns) return;
+  if (block.acquired_ns >= moment.open_from_ns || exited_.contains(block.site.image)) return;
   Site& site = sites_[block.site];
   const Chance is = chance(hazard_of(block.site, site), block.acquired_ns, moment);
   const double doubt = is.alive * (1 - is.alive);
   site.unseen.count += (1 - is.alive) * block.count;
   site.unseen.bytes += (1 - is.alive) * block.bytes;
-  site.unseen.count_variance += doubt * block.count * block.count;
-  site.unseen.bytes_variance += doubt * block.bytes * block.bytes;
+  site.unseen.count_variance +=
+      doubt * block.count * block.count - (1 - is.alive) * block.count_variance;
+  site.unseen.bytes_variance +=
+      doubt * block.bytes * block.bytes - (1 - is.alive) * block.bytes_variance;
   site.count_by_hazard += doubt * is.hazard * block.count;
   site.bytes_by_hazard += doubt * is.hazard * block.bytes;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "leaktrace/abi.h"
@@ -20,9 +21,11 @@ struct LiveBlock {
   std::uint64_t acquired_ns = 0;  ///< CLOCK_MONOTONIC
   double count = 1;               ///< blocks that it stands for
   double bytes = 0;               ///< bytes that it stands for
+  double count_variance = 0;      ///< of `count`, from sampling
+  double bytes_variance = 0;
 };
 
-/// The releases of a site that were seen, since the trace began (as the kernel counts them).
+/// The releases of a site that were seen in one window.
 struct SiteLifetimes {
   model::SiteKey site;
   lt_site_lifetimes released{};
@@ -35,7 +38,9 @@ using LiveWalk = std::function<void(const std::function<void(const LiveBlock&)>&
 struct UnseenEstimate {
   double count = 0;
   double bytes = 0;
-  double count_variance = 0;  ///< of `count`: by chance, and because the hazard is itself estimated
+  /// To be added to that of what looks outstanding, of which dead blocks are no part: by chance,
+  /// and because the hazard is itself estimated. May be below 0.
+  double count_variance = 0;
   double bytes_variance = 0;
 };
 
@@ -81,12 +86,11 @@ struct UnseenEstimate {
 /// About 700 bytes a site. Pure computation, not synchronized.
 class SurvivalModel {
  public:
-  /// A window of observation has ended; `live` walks what is in the table now. `released` are all
-  /// sites that the kernel has counted releases of.
+  /// A window of observation has ended; `live` walks what is in the table now.
   void end_window(const Window& window, const LiveWalk& live,
                   std::span<const SiteLifetimes> released);
   /// One in which the kernel did not count releases by age; nothing is learned from it.
-  void end_uncounted_window(const Window& window) { windows_.add(window); }
+  void end_uncounted_window(const Window& window);
 
   /// Estimates anew from what is in the table at `now_ns`. `open_from_ns`: when the window that is
   /// open began; `now_ns` when none is.
@@ -95,12 +99,18 @@ class SurvivalModel {
   /// By the newest estimate(). Zeros for a site without blocks that lived through a blind period.
   [[nodiscard]] UnseenEstimate unseen(const model::SiteKey& site) const;
 
-  /// The kernel's counts of the site begin again from 0; what was learned stays.
-  void counts_removed(const model::SiteKey& site);
   /// The sites are gone, with all of their blocks.
   void forget(const model::SiteKey& site) { sites_.erase(site); }
   void image_ended(model::ImageId image);
+  /// The process has exited: of its blocks the newest estimate stays.
+  void image_exited(model::ImageId image) { exited_.insert(image); }
 
+  /// Has anything been blind yet, and so been estimated?
+  [[nodiscard]] bool has_windows() const { return !windows_.spans().empty(); }
+  /// The chance that a block which estimate() was, or could have been, shown is alive.
+  [[nodiscard]] double alive(const LiveBlock& block);
+  /// The sites that estimate() has been shown blocks of, and those that were shown in a window.
+  void each_site(const std::function<void(const model::SiteKey&)>& visit) const;
   [[nodiscard]] std::size_t sites() const { return sites_.size(); }
 
  private:
@@ -108,7 +118,6 @@ class SurvivalModel {
     LifetimeEvidence evidence;
     LifetimeHazard hazard;
     std::uint64_t hazard_of = 0;  ///< number of the window after which it was computed
-    lt_site_lifetimes counted{};  ///< as the kernel said last
     double windows = 0;           ///< learned from, as far as they count
     double in_table = 0;          ///< blocks, when the newest window ended
     UnseenEstimate unseen;
@@ -146,6 +155,8 @@ class SurvivalModel {
   WindowHistory windows_;
   std::unordered_map<model::SiteKey, Site> sites_;
   std::unordered_map<model::ImageId, LifetimeHazard> expected_;
+  std::unordered_set<model::ImageId> exited_;
+  Moment newest_;  ///< of the newest estimate
   std::uint64_t windows_learned_ = 0;
 };
 

@@ -56,6 +56,8 @@ class TracedHooks {
   void trace(Child& child);
   /// Reads counters and blocks again.
   void read();
+  /// What reads the kernel side.
+  [[nodiscard]] collect::LiveSource& source() { return *source_; }
   [[nodiscard]] const model::Trace& trace_model() const { return trace_; }
 
   /// Sums over all sites of a kind (and one process, unless 0).

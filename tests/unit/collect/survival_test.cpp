@@ -56,6 +56,7 @@ struct SimulatedSite {
   }
 
   void run_window(double from, double to, Random& random) {
+    seen = {};
     std::vector<SimulatedBlock> kept;
     for (const SimulatedBlock& block : table) {
       const bool is_seen = block.released >= from && block.released < to;
@@ -292,19 +293,16 @@ TEST(Survival, AWindowWithoutCountsTeachesNothing) {
   EXPECT_LT(model.unseen(key).count, 0.95);  // nor to be released
 }
 
-TEST(Survival, CountsThatBeganAnewAreNotAStepBack) {
+TEST(Survival, AnExitedProcessKeepsItsEstimate) {
   Simulation simulation(4);
-  const std::size_t site = simulation.add(50, around(0.01));
+  const std::size_t site = simulation.add(50, around(5));
   simulation.run({.window = 0.2, .duty = 0.1, .seconds = 60});
-  SurvivalModel& model = simulation.model();
-  const model::SiteKey key = simulation.site(site).key;
-  model.counts_removed(key);
-  SiteLifetimes seen{key, {}};
-  seen.released.within[2] = 3;
-  const std::uint64_t from = nanoseconds(simulation.now() + 1);
-  model.end_window({from, from + nanoseconds(0.2)}, simulation.walk(), {&seen, 1});
-  model.estimate(from + nanoseconds(0.2), from + nanoseconds(0.2), simulation.walk());
-  EXPECT_LE(simulation.outstanding(site), 1);
+  const double outstanding = simulation.outstanding(site);
+  simulation.model().image_exited({1});
+  const std::uint64_t later = nanoseconds(simulation.now() + 1000);
+  simulation.model().end_window({later, later + 1}, simulation.walk(), {});
+  simulation.model().estimate(later + 1, later + 1, simulation.walk());
+  EXPECT_EQ(simulation.outstanding(site), outstanding);
 }
 
 TEST(Survival, ForgetsSitesAndImages) {
