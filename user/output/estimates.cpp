@@ -25,11 +25,6 @@ std::string interval_words(std::uint64_t bytes) {
                       : human_bytes(bytes << (10 * unit));
 }
 
-/// Attaching and the last reading take a moment too; that is no pause.
-bool was_paused(const analyze::Report& report) {
-  return report.duty_percent < 99.5;
-}
-
 std::string share_words(const analyze::Report& report) {
   std::string words = fmt::format("observed {:.{}f} % of the time", report.duty_percent,
                                   report.duty_percent < 10 ? 1 : 0);
@@ -53,6 +48,10 @@ std::string counting_words(const analyze::Report& report) {
 
 bool has_estimates(const analyze::Report& report) {
   return report.sampling_bytes > 0 || report.all_estimate.has_value();
+}
+
+bool was_paused(const analyze::Report& report) {
+  return report.duty_percent < 99.5;  // attaching and the last reading take a moment too
 }
 
 std::string short_mode_words(const analyze::Report& report) {

@@ -11,6 +11,9 @@ namespace leaktrace::output {
 /// Whether the report's counts and bytes are estimates, some of them at least.
 [[nodiscard]] bool has_estimates(const analyze::Report& report);
 
+/// Whether probes were taken away for part of the time, to keep the budget.
+[[nodiscard]] bool was_paused(const analyze::Report& report);
+
 /// "exact", or how it was sampled, what that means for the numbers, and which share of the time was
 /// observed to keep which budget.
 [[nodiscard]] std::string mode_words(const analyze::Report& report);

@@ -104,7 +104,8 @@ std::string total_words(const analyze::Report& report) {
                   counted(report.all_outstanding_count, "resource", "resources"),
                   counted(report.all_sites, "call site", "call sites"));
   if (report.all_estimate) {
-    words += fmt::format(" ({} with 95 % confidence)", byte_limits(report.all_estimate->bytes));
+    words += fmt::format(" ({} with 95 % confidence{})", byte_limits(report.all_estimate->bytes),
+                         was_paused(report) ? ", of what was observed" : "");
   }
   return words + shown_words(report);
 }

@@ -128,6 +128,7 @@ TEST(Text, EstimatesAreCalledThatWithTheirLimits) {
 TEST(Text, WhatWasNotObservedIsSaid) {
   analyze::Report report = paused_report();
   EXPECT_THAT(write_text(report), HasSubstr("observed 37 % of the time to keep a budget of 5 %"));
+  EXPECT_THAT(write_text(report), HasSubstr("confidence, of what was observed)"));
   EXPECT_THAT(write_text(report),
               HasSubstr("left out: 254.0 KiB in 1300 blocks that are presumed released"));
   EXPECT_THAT(mode_words(report), HasSubstr("one in 512 KiB on average, by now in 8 MiB: "));
