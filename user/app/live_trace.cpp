@@ -176,6 +176,9 @@ Result<void> LiveTrace::open() {
       outputs_.sink);
   if (!source) return source.unexpected();
   source_ = std::move(*source);
+  overhead_->on_window_end([this](std::uint64_t from_ns, std::uint64_t to_ns) {
+    note_sink_failure(source_->end_window(from_ns, to_ns));
+  });
   emit(model::TraceStart{.unix_ns = static_cast<std::int64_t>(clock_ns(CLOCK_REALTIME)),
                          .tool_version = kVersion,
                          .host = host_name(),

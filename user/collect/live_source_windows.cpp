@@ -31,8 +31,9 @@ Result<void> LiveSource::end_window(std::uint64_t from_ns, std::uint64_t to_ns) 
   const bool is_first = !survival_.has_windows();
   window_ended_ns_ = to_ns;
   auto lifetimes = take_lifetimes();
-  // Programs count releases by age from the second window on.
-  if (is_first || !lifetimes) {
+  // Programs count releases by age when they were told of a window: perhaps not of the first.
+  const bool is_counted = lifetimes && !(is_first && lifetimes->empty());
+  if (!is_counted) {
     survival_.end_uncounted_window({from_ns, to_ns});
   } else {
     survival_.end_window({from_ns, to_ns}, live_blocks(), *lifetimes);
