@@ -109,6 +109,20 @@ TEST_F(ProbeSites, SayWhyWhenNothingIsLeftToHook) {
   EXPECT_EQ(calls, replaced);
 }
 
+// To follow children, probes go into every process that maps the file.
+TEST_F(ProbeSites, LeaveOutWhatAnotherProcessHasPatched) {
+  Patched patched("valloc");
+  ASSERT_GT(patched.pid, 0);
+  const TracedRun traced = run_traced({testprog("leak_realloc_growth")}, {"--follow"});
+  ASSERT_EQ(traced.outcome.status, 0) << traced.outcome.err;
+  const auto losses = probe_losses(traced.report());
+  ASSERT_THAT(losses, SizeIs(1)) << traced.report().json().at("file_losses");
+  EXPECT_EQ(losses[0].at("why"),
+            "valloc: patched in memory (in process " + std::to_string(patched.pid) + ")");
+  const auto [calls, replaced] = patched.end();
+  EXPECT_EQ(calls, replaced);
+}
+
 /// steady_leak, which leaks 1 KiB each 5 ms.
 struct SteadyLeak {
   Process program{std::vector<std::string>{testprog("steady_leak")}};

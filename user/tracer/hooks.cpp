@@ -24,6 +24,12 @@ std::set<unsigned> kinds_given_back(const std::vector<const Hook*>& hooks,
   return kinds;
 }
 
+bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
+  return std::ranges::any_of(maps, [&](const Mapping& one) {
+    return one.executable && one.device == file.device && one.inode == file.inode;
+  });
+}
+
 }  // namespace
 
 std::uint64_t Hook::cookie() const {
@@ -83,6 +89,24 @@ CheckedHooks check_hooks(const std::vector<Hook>& hooks, const std::vector<catal
                            .count = hooks.size() - checked.hooks.size(),
                            .why = fmt::format("{}", fmt::join(reasons, "; "))};
   return checked;
+}
+
+void check_other_processes(CheckedHooks& checked, const std::vector<catalog::Row>& rows,
+                           const Module& module, const Mapping& file, pid_t checked_pid) {
+  for (pid_t pid : all_processes()) {
+    if (checked.hooks.empty()) return;
+    if (pid == checked_pid) continue;
+    auto maps = read_maps(pid);
+    if (!maps || !maps_file(*maps, file)) continue;
+    CheckedHooks left = check_hooks(checked.hooks, rows, module, MappedCode(pid, *maps, file));
+    if (!left.loss) continue;
+    left.loss->why += fmt::format(" (in process {})", pid);
+    if (checked.loss) {
+      left.loss->count += checked.loss->count;
+      left.loss->why = checked.loss->why + "; " + left.loss->why;
+    }
+    checked = std::move(left);
+  }
 }
 
 }  // namespace leaktrace::tracer

@@ -2,6 +2,8 @@
 // Which functions of a file are hooked, and where.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +13,7 @@
 #include "user/tracer/mapped_code.h"
 #include "user/tracer/modules.h"
 #include "user/tracer/probe_site.h"
+#include "user/tracer/procfs.h"
 
 namespace leaktrace::tracer {
 
@@ -47,5 +50,12 @@ struct CheckedHooks {
 [[nodiscard]] CheckedHooks check_hooks(const std::vector<Hook>& hooks,
                                        const std::vector<catalog::Row>& rows, const Module& module,
                                        const MappedCode& code);
+
+/// For probes that go into all processes: leaves out, too, what must not be probed in any process
+/// that maps the file `file`, other than `checked_pid`. A probe on code that a process has patched
+/// may crash it, also one that is not traced. Looks at the mappings of every process, some 0.1 ms
+/// each.
+void check_other_processes(CheckedHooks& checked, const std::vector<catalog::Row>& rows,
+                           const Module& module, const Mapping& file, pid_t checked_pid);
 
 }  // namespace leaktrace::tracer

@@ -11,8 +11,11 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cinttypes>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "user/base/file.h"
 #include "user/base/unique_fd.h"
@@ -112,6 +115,19 @@ Result<std::vector<Mapping>> read_maps(pid_t pid) {
   auto text = read_file(fmt::format("/proc/{}/maps", pid));
   if (!text) return text.unexpected();
   return parse_maps(*text);
+}
+
+std::vector<pid_t> all_processes() {
+  std::vector<pid_t> pids;
+  std::error_code failed;
+  for (std::filesystem::directory_iterator entry("/proc", failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    const std::string name = entry->path().filename().string();
+    pid_t pid = 0;
+    const auto [rest, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (error == std::errc() && rest == name.data() + name.size()) pids.push_back(pid);
+  }
+  return pids;
 }
 
 ProcessInfo read_process_info(pid_t pid) {

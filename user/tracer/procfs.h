@@ -33,6 +33,9 @@ struct Mapping {
 /// The mappings of a process, ascending. An error when the process is gone or may not be looked at.
 [[nodiscard]] Result<std::vector<Mapping>> read_maps(pid_t pid);
 
+/// The ids of all processes.
+[[nodiscard]] std::vector<pid_t> all_processes();
+
 struct ProcessInfo {
   pid_t pid = 0;
   std::string comm;

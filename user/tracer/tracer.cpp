@@ -194,6 +194,7 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
   if (!owner.contains(module.id)) {
     CheckedHooks checked =
         check_hooks(hooks_of(module), options_.rows, module, MappedCode(pid, maps, mapping));
+    if (options_.follow) check_other_processes(checked, options_.rows, module, mapping, pid);
     if (checked.loss) {
       process.declined = fmt::format("{}: {}", checked.loss->path, checked.loss->why);
       if (listener_.on_probe_loss) listener_.on_probe_loss(*checked.loss);

@@ -57,7 +57,9 @@ void Tracer::pause() {
   std::vector<Link> links;
   for (auto& [pid, process] : processes_) take_links(process.probes, links);
   take_links(shared_probes_, links);
-  pausing_ = std::async(std::launch::async, [owned = std::move(links)]() mutable {
+  pausing_ = std::async(std::launch::async, [this, owned = std::move(links)]() mutable {
+    await_readiness();
+    window_to_ns_ = monotonic_ns();
     detach_together(std::move(owned));
   });
 }
@@ -70,7 +72,9 @@ bool Tracer::is_pause_complete() {
 Result<void> Tracer::resume() {
   if (!paused_) return {};
   if (pausing_.valid()) pausing_.get();
-  engine_.set_window(monotonic_ns());
+  await_readiness();
+  window_from_ns_ = monotonic_ns();
+  engine_.set_window(window_from_ns_);
   paused_ = false;
   Result<void> outcome = attach_again(shared_probes_, -1);
   for (auto& [pid, process] : processes_) {
@@ -80,33 +84,45 @@ Result<void> Tracer::resume() {
   return outcome;
 }
 
+// Whoever changes probes holds up all forks (dup_mmap_sem in kernel/events/uprobes.c), and the first
+// to do so waits for a grace period, 10 to 80 ms; those that follow soon do not. So a probe that
+// nobody hits goes first: what it waits for is no part of a window, and all others come or go
+// within a millisecond.
+void Tracer::await_readiness() {
+  const auto function = uncalled_function();
+  UniqueFd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  if (!function || !file) return;
+  auto links =
+      engine_.attach(EngineProgram::code_mapped, ::getpid(), file.get(), {{*function}, {0}});
+  if (links) readiness_.push_back(std::async(std::launch::async, [owned = std::move(*links)] {}));
+}
+
 Result<void> Tracer::attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid) {
-  std::vector<Mapping> maps;
-  if (pid > 0) {
-    auto read = read_maps(pid);
-    if (!read) return read.unexpected();
-    maps = std::move(*read);
-  }
+  if (probes.empty()) return {};
+  // Of probes in all processes, any one that is traced says which files they are on.
+  const pid_t shows = pid > 0 || processes_.empty() ? pid : processes_.begin()->first;
+  auto maps = read_maps(shows);
+  if (!maps && pid > 0) return maps.unexpected();
   for (auto& [id, of_file] : probes) {
     const Module& module = *modules_.all().at(id - 1);
     if (of_file.functions() == 0) continue;
-    check_again(pid, maps, module, of_file);
+    if (maps) check_again(shows, *maps, module, of_file);
     auto attached = of_file.attach_again(engine_, module, pid);
     if (!attached) return attached;
   }
   return {};
 }
 
-// What was patched while nobody looked is left out from now on. Probes that are in all processes
-// stay as they were.
+// What was patched while nobody looked is left out from now on.
 void Tracer::check_again(pid_t pid, const std::vector<Mapping>& maps, const Module& module,
                          FileProbes& of_file) {
   const auto mapping = std::ranges::find_if(maps, [&](const Mapping& one) {
     return one.executable && one.is_file() && modules_.find_or_open(pid, one) == &module;
   });
   if (mapping == maps.end()) return;
-  const CheckedHooks checked =
+  CheckedHooks checked =
       check_hooks(hooks_of(module), options_.rows, module, MappedCode(pid, maps, *mapping));
+  if (options_.follow) check_other_processes(checked, options_.rows, module, *mapping, pid);
   if (checked.hooks.size() >= of_file.functions()) return;
   of_file.set_hooks(engine_, options_.rows, checked.hooks);
   if (checked.loss && listener_.on_probe_loss) listener_.on_probe_loss(*checked.loss);
