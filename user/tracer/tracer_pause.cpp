@@ -57,9 +57,7 @@ void Tracer::pause() {
   std::vector<Link> links;
   for (auto& [pid, process] : processes_) take_links(process.probes, links);
   take_links(shared_probes_, links);
-  pausing_ = std::async(std::launch::async, [this, owned = std::move(links)]() mutable {
-    await_readiness();
-    window_to_ns_ = monotonic_ns();
+  pausing_ = std::async(std::launch::async, [owned = std::move(links)]() mutable {
     detach_together(std::move(owned));
   });
 }
@@ -72,9 +70,7 @@ bool Tracer::is_pause_complete() {
 Result<void> Tracer::resume() {
   if (!paused_) return {};
   if (pausing_.valid()) pausing_.get();
-  await_readiness();
-  window_from_ns_ = monotonic_ns();
-  engine_.set_window(window_from_ns_);
+  engine_.set_window(monotonic_ns());
   paused_ = false;
   Result<void> outcome = attach_again(shared_probes_, -1);
   for (auto& [pid, process] : processes_) {
@@ -82,19 +78,6 @@ Result<void> Tracer::resume() {
     if (!attached && ::kill(pid, 0) == 0) outcome = attached;
   }
   return outcome;
-}
-
-// Whoever changes probes holds up all forks (dup_mmap_sem in kernel/events/uprobes.c), and the first
-// to do so waits for a grace period, 10 to 80 ms; those that follow soon do not. So a probe that
-// nobody hits goes first: what it waits for is no part of a window, and all others come or go
-// within a millisecond.
-void Tracer::await_readiness() {
-  const auto function = uncalled_function();
-  UniqueFd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  if (!function || !file) return;
-  auto links =
-      engine_.attach(EngineProgram::code_mapped, ::getpid(), file.get(), {{*function}, {0}});
-  if (links) readiness_.push_back(std::async(std::launch::async, [owned = std::move(*links)] {}));
 }
 
 Result<void> Tracer::attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid) {
