@@ -106,6 +106,8 @@ Result<std::unique_ptr<LiveTrace>> LiveTrace::create(LiveTraceConfig config,
 
 Result<void> LiveTrace::open() {
   raise_descriptor_limit();
+  // Not yet with a command to start: it would inherit that.
+  if (config_.trace.budget_percent && config_.target.command.empty()) take_precedence();
   tracer::TracerOptions options;
   options.limits.live = config_.trace.max_live;
   options.limits.stacks = config_.trace.max_stacks;
@@ -207,11 +209,13 @@ Result<void> LiveTrace::start() {
     return armed ? start_command() : armed;
   }
   if (auto attached = attach_running(); !attached) return attached;
-  overhead_->begin();
   return arm_timers();
 }
 
 Result<void> LiveTrace::attach_running() {
+  // With a budget, probes come all at once when everything is known, and it is watched what they
+  // cost.
+  if (config_.trace.budget_percent) tracer_->pause();
   for (pid_t pid : config_.target.pids) {
     UniqueFd fd = open_pid(pid);
     auto attached = tracer_->attach(pid);
@@ -219,6 +223,10 @@ Result<void> LiveTrace::attach_running() {
     if (!fd) return fail(fmt::format("process {} ended while attaching", pid));
     if (auto watched = watch(fd.get()); !watched) return watched;
     pid_fds_[pid] = std::move(fd);
+  }
+  if (auto resumed = tracer_->resume(); !resumed) return resumed;
+  overhead_->begin();
+  for (pid_t pid : config_.target.pids) {
     log::debug("attached to {}: {} functions that acquire", pid, tracer_->acquire_functions(pid));
   }
   return {};
@@ -289,7 +297,7 @@ void LiveTrace::finish() {
 }
 
 void LiveTrace::tell_overhead() {
-  source_->set_overhead(overhead_->overhead(*tracer_), overhead_->blind_ns());
+  source_->set_overhead(overhead_->overhead(*tracer_), overhead_->blind_ns(began_ns_));
 }
 
 void LiveTrace::emit(const model::Record& record) {

@@ -27,6 +27,11 @@ struct OverheadOptions {
   tracer::ProbeMode mode = tracer::ProbeMode::single;
 };
 
+/// Lets this thread, and those that it begins, run before others: where a target keeps every CPU
+/// busy with dozens of threads, probes could not be taken away in time. Of no effect without
+/// CAP_SYS_NICE.
+void take_precedence();
+
 /// Measures what a trace costs its targets, and holds it under a budget: reads what the kernel
 /// counted and what CPU time the targets used, asks the governor, and does what it says.
 ///
@@ -61,8 +66,9 @@ class OverheadControl {
 
   /// What tracing has cost up to now; but for observed_ns, which blind_ns() is there for.
   [[nodiscard]] model::Overhead overhead(const tracer::Tracer& tracer);
-  /// Time since begin() in which no probes were attached.
-  [[nodiscard]] std::uint64_t blind_ns() const;
+  /// Time since `trace_began_ns` (CLOCK_MONOTONIC) in which no probes were attached; 0 where they
+  /// were never taken away: then the trace is as whole as it can be.
+  [[nodiscard]] std::uint64_t blind_ns(std::uint64_t trace_began_ns) const;
 
  private:
   /// Running totals of a target go on when it executes another program.
@@ -89,9 +95,9 @@ class OverheadControl {
   WindowListener on_window_end_;
   std::map<pid_t, Watched> watched_;
   std::bitset<LT_HIT_SLOTS> used_slots_;
-  std::uint64_t window_from_ns_ = 0;           ///< 0: before begin()
-  std::uint64_t paused_ns_ = 0;                ///< when probes were taken away last
-  std::optional<std::uint64_t> window_to_ns_;  ///< of a window that nobody was told of yet
+  std::uint64_t began_ns_ = 0;  ///< 0: before begin()
+  std::uint64_t window_from_ns_ = 0;
+  bool window_is_open_ = false;  ///< or has ended, and nobody was told
   std::optional<std::uint64_t> stopped_ns_;
 };
 

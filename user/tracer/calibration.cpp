@@ -262,6 +262,10 @@ Result<Calibration> calibrate(ProbeMode mode) {
   return calibration;
 }
 
+std::optional<unsigned long> uncalled_function() {
+  return file_offset(lt_calibrate_plain);
+}
+
 HitCosts assumed_hit_costs() {
   return {.entry = 600, .stepped = 3000, .returning = 400};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <future>
+#include <optional>
 
 #include "user/base/result.h"
 #include "user/tracer/engine.h"
@@ -21,6 +22,10 @@ struct Calibration {
 /// The programs on them do nothing: it is the cost of the trap. Takes some 50 ms, most of it the
 /// child's loops.
 [[nodiscard]] Result<Calibration> calibrate(ProbeMode mode);
+
+/// Where in the file of this program (/proc/self/exe) a function begins that nobody calls: for
+/// probes that are to be hit by nobody. Nothing when that cannot be read.
+[[nodiscard]] std::optional<unsigned long> uncalled_function();
 
 /// What is taken when nothing could be measured, rather too much than too little: as on a virtual
 /// machine, where traps are dear.

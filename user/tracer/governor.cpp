@@ -17,6 +17,10 @@ constexpr std::uint64_t kPeriodPerTarget = kMillisecond;
 constexpr std::uint64_t kPeriodWithoutBudget = kSecond;
 constexpr std::uint64_t kLeastPause = 2 * kMillisecond;
 
+/// The rest of the budget is for what is not known so well: calibration, and hits after probes have
+/// been taken away.
+constexpr double kAim = 0.9;
+
 constexpr double kFirstCycleNs = 0.4e9;
 constexpr double kLongestCycleNs = 4e9;
 constexpr double kCycleGrowth = 1.5;
@@ -52,7 +56,7 @@ TargetCost operator+(const TargetCost& a, const TargetCost& b) {
 
 Governor::Governor(const GovernorOptions& options)
     : options_(options),
-      share_(options.budget_percent / 100),
+      share_(kAim * options.budget_percent / 100),
       random_(options.seed),
       cycle_ns_(kFirstCycleNs) {}
 
@@ -114,6 +118,10 @@ void Governor::probes_changed(bool attached, std::uint64_t now_ns, std::uint64_t
   if (attached != attached_ || changed_ns_ == 0) changed_ns_ = now_ns;
   if (last_ns_ == 0) last_ns_ = now_ns;
   attached_ = attached;
+}
+
+void Governor::probes_gone(std::uint64_t at_ns) {
+  if (!attached_) changed_ns_ = std::max(changed_ns_, at_ns);
 }
 
 // ---- Windows ------------------------------------------------------------------------------------

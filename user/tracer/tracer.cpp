@@ -185,10 +185,6 @@ const std::vector<Hook>& Tracer::hooks_of(const Module& module) {
 Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& mapping,
                              const std::vector<Mapping>& maps) {
   const Module& module = *modules_.find_or_open(pid, mapping);
-  if (paused_) {
-    process.look_after_pause = true;
-    return {};
-  }
   if (!process.looked_at.insert(module.id).second) return {};
   auto& owner = options_.follow ? shared_probes_ : process.probes;
   if (!owner.contains(module.id)) {
@@ -198,6 +194,11 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
     if (checked.loss) {
       process.declined = fmt::format("{}: {}", checked.loss->path, checked.loss->why);
       if (listener_.on_probe_loss) listener_.on_probe_loss(*checked.loss);
+    }
+    if (paused_) {
+      owner[module.id].set_hooks(engine_, options_.rows, checked.hooks);  // for resume()
+      hook_loader(pid, process, module);
+      return {};
     }
     auto probes = FileProbes::attach(engine_, options_.rows, module, options_.follow ? -1 : pid,
                                      checked.hooks);

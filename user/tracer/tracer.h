@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -102,11 +103,13 @@ class Tracer {
   /// each time, and frees the tables that nobody uses.
   void tend();
 
-  /// Functions that acquire, hooked in a process. 0: nothing can be seen of it.
+  /// Functions that acquire, hooked in a process or to be hooked when the pause is over. 0: nothing
+  /// can be seen of it.
   [[nodiscard]] std::size_t acquire_functions(pid_t pid) const;
 
   /// Takes the probes on functions out of all processes, for a time; what follows processes and
-  /// their libraries stays. Begins at once; waiting for the kernel is left to the background.
+  /// their libraries stays. Begins at once; waiting for the kernel is left to the background. What
+  /// is attached to in that time gets its probes with all the others.
   void pause();
   /// Has the kernel let go of all that pause() took away? Then no program runs, and probes can be
   /// put back.
@@ -114,7 +117,10 @@ class Tracer {
   /// Puts the probes back; waits for pause() to be complete. An error says that a process may have
   /// less of them than it had.
   [[nodiscard]] Result<void> resume();
-  [[nodiscard]] bool is_paused() const { return paused_; }
+  /// When the probes were last put back, and when they began to be taken away, CLOCK_MONOTONIC: the
+  /// second once the pause is complete.
+  [[nodiscard]] std::uint64_t window_from_ns() const { return window_from_ns_; }
+  [[nodiscard]] std::uint64_t window_to_ns() const { return window_to_ns_; }
 
   /// The sampling interval is its base << step from now on.
   void set_sampling_step(std::uint32_t step) { engine_.set_sampling_step(step); }
@@ -135,7 +141,6 @@ class Tracer {
     ProcessInfo info;
     std::map<std::uint32_t, FileProbes> probes;  ///< by module; none when children are followed
     std::set<std::uint32_t> looked_at;           ///< modules
-    bool look_after_pause = false;               ///< has modules that are not hooked yet
     LoaderHooks loader_hooks;                    ///< as probes
     std::vector<Link> entry_hook;
     Link mapping_stops;
@@ -164,7 +169,9 @@ class Tracer {
   void announce_python(const TracedProcess& process);
   void forget_image(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
+  void await_readiness();
   [[nodiscard]] Result<void> attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
+  void check_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
   void check_again(pid_t pid, const std::vector<Mapping>& maps, const Module& module,
                    FileProbes& of_file);
 
@@ -180,8 +187,11 @@ class Tracer {
   std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
   LoaderHooks shared_loader_hooks_;                    ///< then
   std::vector<std::future<void>> detaching_;
-  std::future<void> pausing_;
   bool paused_ = false;
+  std::uint64_t window_from_ns_ = 0;
+  std::atomic<std::uint64_t> window_to_ns_ = 0;
+  std::vector<std::future<void>> letting_go_;  ///< of the probes that await_readiness() made
+  std::future<void> pausing_;                  ///< uses what is above
   std::uint32_t last_image_ = 0;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Taking probes out of the traced processes for a time, and putting them back.
+#include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +14,8 @@
 #include <utility>
 
 #include "user/base/log.h"
+#include "user/base/unique_fd.h"
+#include "user/tracer/calibration.h"
 #include "user/tracer/tracer.h"
 
 namespace leaktrace::tracer {
@@ -57,7 +61,9 @@ void Tracer::pause() {
   std::vector<Link> links;
   for (auto& [pid, process] : processes_) take_links(process.probes, links);
   take_links(shared_probes_, links);
-  pausing_ = std::async(std::launch::async, [owned = std::move(links)]() mutable {
+  pausing_ = std::async(std::launch::async, [this, owned = std::move(links)]() mutable {
+    await_readiness();
+    window_to_ns_ = monotonic_ns();
     detach_together(std::move(owned));
   });
 }
@@ -70,7 +76,11 @@ bool Tracer::is_pause_complete() {
 Result<void> Tracer::resume() {
   if (!paused_) return {};
   if (pausing_.valid()) pausing_.get();
-  engine_.set_window(monotonic_ns());
+  check_again(shared_probes_, -1);
+  for (auto& [pid, process] : processes_) check_again(process.probes, pid);
+  await_readiness();
+  window_from_ns_ = monotonic_ns();
+  engine_.set_window(window_from_ns_);
   paused_ = false;
   Result<void> outcome = attach_again(shared_probes_, -1);
   for (auto& [pid, process] : processes_) {
@@ -80,20 +90,43 @@ Result<void> Tracer::resume() {
   return outcome;
 }
 
+// Whoever changes probes holds up all forks (dup_mmap_sem in kernel/events/uprobes.c), and the
+// first to do so waits for a grace period, 10 to 80 ms; those that follow soon do not. So a probe
+// that nobody hits goes first: what it waits for is no part of a window, and all others come or go
+// within a millisecond.
+void Tracer::await_readiness() {
+  const auto function = uncalled_function();
+  UniqueFd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  if (!function || !file) return;
+  auto links =
+      engine_.attach(EngineProgram::code_mapped, ::getpid(), file.get(), {{*function}, {0}});
+  if (!links) return;
+  // Taking it away again waits too, and nobody waits for that.
+  std::erase_if(letting_go_, [](const std::future<void>& one) {
+    return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  });
+  letting_go_.push_back(
+      std::async(std::launch::async, [owned = std::move(*links)]() mutable { owned.clear(); }));
+}
+
 Result<void> Tracer::attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid) {
-  if (probes.empty()) return {};
-  // Of probes in all processes, any one that is traced says which files they are on.
-  const pid_t shows = pid > 0 || processes_.empty() ? pid : processes_.begin()->first;
-  auto maps = read_maps(shows);
-  if (!maps && pid > 0) return maps.unexpected();
   for (auto& [id, of_file] : probes) {
-    const Module& module = *modules_.all().at(id - 1);
     if (of_file.functions() == 0) continue;
-    if (maps) check_again(shows, *maps, module, of_file);
-    auto attached = of_file.attach_again(engine_, module, pid);
+    auto attached = of_file.attach_again(engine_, *modules_.all().at(id - 1), pid);
     if (!attached) return attached;
   }
   return {};
+}
+
+void Tracer::check_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid) {
+  if (probes.empty()) return;
+  // Of probes in all processes, any one that is traced says which files they are on.
+  const pid_t shows = pid > 0 || processes_.empty() ? pid : processes_.begin()->first;
+  auto maps = read_maps(shows);
+  if (!maps) return;
+  for (auto& [id, of_file] : probes) {
+    if (of_file.functions() > 0) check_again(shows, *maps, *modules_.all().at(id - 1), of_file);
+  }
 }
 
 // What was patched while nobody looked is left out from now on.
