@@ -32,6 +32,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u64 min_size = 0;
 const volatile __u64 max_size = ~0ULL;
 
+const volatile __u32 stack_depth = LT_MAX_FRAMES;
+
 const volatile __u64 max_threads = 65536;
 __u64 known_threads;
 volatile __u32 state_epoch = 1;

@@ -101,7 +101,7 @@ static __always_inline struct lt_thread* thread_of(struct task_struct* task) {
   return bpf_task_storage_get(&threads, task, NULL, 0);
 }
 
-/* The current thread's entry, made if need be. Null is counted as a loss. */
+/* Makes the current thread's entry. Null is counted as a loss. */
 static __always_inline struct lt_thread* new_thread(void) {
   if (__sync_fetch_and_add(&known_threads, 1) >= max_threads) {
     __sync_fetch_and_add(&known_threads, -1);
@@ -114,6 +114,12 @@ static __always_inline struct lt_thread* new_thread(void) {
   __sync_fetch_and_add(&known_threads, -1);
   lose(LT_LOSS_KERNEL_MEMORY);
   return NULL;
+}
+
+/* The same, found or made. */
+static __always_inline struct lt_thread* thread_or_new(void) {
+  struct lt_thread* thread = thread_of(bpf_get_current_task_btf());
+  return thread ? thread : new_thread();
 }
 
 /* The thread is gone, or its program. */

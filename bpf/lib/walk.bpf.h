@@ -11,7 +11,7 @@
 #include "bpf/lib/threads.bpf.h"
 
 /* Frames that are wanted, at most LT_MAX_FRAMES; 0: no stacks. */
-const volatile __u32 stack_depth = LT_MAX_FRAMES;
+extern const volatile __u32 stack_depth;
 #define LT_UNWIND_DEPTH stack_depth
 
 #include "bpf/lib/unwind.bpf.h"

@@ -173,7 +173,10 @@ Result<void> LiveTrace::open() {
       {.resolve = [this](const auto& of, auto address) { return resolve(of, address); },
        .on_process = [this](const lt_event_process& event) { on_process(event); },
        .mapped = [this] { return mapped_images(); },
-       .in_allocator = {},
+       .in_allocator =
+           [this](const model::RawFrame& frame) {
+             return tracer_->is_allocator_code(frame.module.value, frame.offset - 1);
+           },
        .python = python_handlers()},
       outputs_.sink);
   if (!source) return source.unexpected();

@@ -25,7 +25,8 @@ constexpr double kFirstCycleNs = 0.4e9;
 constexpr double kLongestCycleNs = 4e9;
 constexpr double kCycleGrowth = 1.5;
 constexpr double kLongestWindowNs = 2e9;
-constexpr double kSpread = 0.3;
+constexpr double kLeastSpread = 0.25;
+constexpr double kMostSpread = 4;
 
 /// Calls on which a judgement about the sampling interval rests.
 constexpr double kEnoughCalls = 2000;
@@ -153,8 +154,8 @@ std::uint64_t Governor::next_window_ns() const {
 
 void Governor::plan_blind_time() {
   cycle_ns_ = std::min(cycle_ns_ * kCycleGrowth, kLongestCycleNs);
-  std::uniform_real_distribution<double> spread(1 - kSpread, 1 + kSpread);
-  spread_ = spread(random_);
+  std::exponential_distribution<double> spread(1);
+  spread_ = std::clamp(spread(random_), kLeastSpread, kMostSpread);
 }
 
 std::uint64_t Governor::next_look(std::uint64_t now_ns) const {

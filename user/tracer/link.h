@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "user/base/unique_fd.h"
 
@@ -32,5 +33,9 @@ class Link {
   std::unique_ptr<bpf_link, Deleter> link_;
   UniqueFd fd_;
 };
+
+/// Detaches all. Each waits for a grace period of the kernel, some 50 ms, so all begin at once, in
+/// their order: one after the other, the last would be hit, and cost, all that time.
+void detach_together(std::vector<Link> links);
 
 }  // namespace leaktrace::tracer

@@ -331,6 +331,18 @@ std::optional<Location> Tracer::locate(std::uint32_t image, pid_t pid, std::uint
   return space->second.locate(address);
 }
 
+bool Tracer::is_allocator_code(std::uint32_t module, std::uint64_t address) const {
+  if (module == 0 || module > modules_.all().size()) return false;
+  const ElfImage& image = modules_.all()[module - 1]->image;
+  return std::ranges::any_of(image.functions, [&](const FunctionSymbol& function) {
+    auto start = image.address_of(function.file_offset);
+    return start && address >= *start && address - *start < function.size &&
+           std::ranges::any_of(options_.rows, [&](const catalog::Row& row) {
+             return row.abi.kind == LT_KIND_HEAP && row.symbol == function.name;
+           });
+  });
+}
+
 // Code that was mapped without the loader's doing (a JIT's), or an address that is none. Each time
 // that brings nothing new makes the next one later.
 void Tracer::rescan_for_unknown_code(pid_t pid, TracedProcess& process) {
@@ -365,14 +377,22 @@ std::size_t Tracer::acquire_functions(pid_t pid) const {
 
 void Tracer::detach_all() {
   if (pausing_.valid()) pausing_.wait();
+  std::vector<Link> links = take_all_links();
   for (auto& [pid, process] : processes_) {
+    for (auto& [module, hooks] : process.loader_hooks)
+      std::ranges::move(hooks, std::back_inserter(links));
+    std::ranges::move(process.entry_hook, std::back_inserter(links));
+    links.push_back(std::move(process.mapping_stops));
     process.probes.clear();
     process.loader_hooks.clear();
     process.entry_hook.clear();
-    process.mapping_stops.reset();
   }
+  for (auto& [module, hooks] : shared_loader_hooks_)
+    std::ranges::move(hooks, std::back_inserter(links));
   shared_probes_.clear();
   shared_loader_hooks_.clear();
+  std::erase_if(links, [](const Link& link) { return !link; });
+  detach_together(std::move(links));
   engine_.stop_following();
 }
 

@@ -93,6 +93,10 @@ class Tracer {
   [[nodiscard]] std::optional<Location> locate(std::uint32_t image, pid_t pid,
                                                std::uint64_t address);
 
+  /// Is an address of a module (as Location has it) in a function that acquires or releases heap
+  /// blocks?
+  [[nodiscard]] bool is_allocator_code(std::uint32_t module, std::uint64_t address) const;
+
   /// Readable when unwind tables have been loaded in the background: on_tables_loaded().
   [[nodiscard]] int tables_fd() const { return unwind_->poll_fd(); }
   void on_tables_loaded() { unwind_->on_loaded(); }
@@ -169,6 +173,7 @@ class Tracer {
   void announce_python(const TracedProcess& process);
   void forget_image(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
+  [[nodiscard]] std::vector<Link> take_all_links();
   void await_readiness();
   [[nodiscard]] Result<void> attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
   void check_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);

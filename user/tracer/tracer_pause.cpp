@@ -5,12 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <iterator>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "user/base/log.h"
@@ -21,31 +18,11 @@
 namespace leaktrace::tracer {
 namespace {
 
-/// Each waits for a grace period of the kernel; threads that wait cost little.
-constexpr std::size_t kMostThreads = 32;
-
 std::uint64_t monotonic_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
          static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-// Closing a link takes its probes out of the code and then waits for programs that may still run,
-// some 50 ms. One after the other, functions that release would be probed, and cost, all that time
-// after those that acquire no longer are. So all begin at once, in their order.
-void detach_together(std::vector<Link> links) {
-  std::atomic<std::size_t> next = 0;
-  std::vector<std::jthread> threads;
-  const auto detach = [&] {
-    for (std::size_t i = next++; i < links.size(); i = next++) links[i].reset();
-  };
-  try {
-    while (threads.size() + 1 < std::min(links.size(), kMostThreads)) threads.emplace_back(detach);
-  } catch (const std::system_error&) {
-    // No more threads are to be had: those that are there do it.
-  }
-  detach();
 }
 
 void take_links(std::map<std::uint32_t, FileProbes>& probes, std::vector<Link>& links) {
@@ -55,13 +32,17 @@ void take_links(std::map<std::uint32_t, FileProbes>& probes, std::vector<Link>& 
 
 }  // namespace
 
-void Tracer::pause() {
-  if (paused_) return;
-  paused_ = true;
+std::vector<Link> Tracer::take_all_links() {
   std::vector<Link> links;
   for (auto& [pid, process] : processes_) take_links(process.probes, links);
   take_links(shared_probes_, links);
-  pausing_ = std::async(std::launch::async, [this, owned = std::move(links)]() mutable {
+  return links;
+}
+
+void Tracer::pause() {
+  if (paused_) return;
+  paused_ = true;
+  pausing_ = std::async(std::launch::async, [this, owned = take_all_links()]() mutable {
     await_readiness();
     window_to_ns_ = monotonic_ns();
     detach_together(std::move(owned));

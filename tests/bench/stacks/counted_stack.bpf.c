@@ -14,9 +14,15 @@ struct cost_found counted;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Of the engine (bpf/engine.bpf.c). */
+const volatile __u32 stack_depth = LT_MAX_FRAMES;
+const volatile __u64 max_threads = 65536;
+__u64 known_threads;
+volatile __u32 state_epoch = 1;
+
 SEC("uretprobe")
 int count_stack(struct pt_regs* ctx) {
-  struct lt_thread* thread = current_thread_or_new();
+  struct lt_thread* thread = thread_or_new();
   if (!thread) return 0;
   read_registers(ctx, &thread->registers);
   __sync_fetch_and_add(&counted.frames, walk_stack(thread));

@@ -9,6 +9,12 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Of the engine (bpf/engine.bpf.c). */
+const volatile __u32 stack_depth = LT_MAX_FRAMES;
+const volatile __u64 max_threads = 65536;
+__u64 known_threads;
+volatile __u32 state_epoch = 1;
+
 struct cost_found found[COST_PROGRAMS];
 
 static __always_inline void note(enum cost_program program, __u32 frames, __u32 python_frames,
@@ -21,7 +27,7 @@ static __always_inline void note(enum cost_program program, __u32 frames, __u32 
 
 SEC("uretprobe")
 int take_nothing(struct pt_regs* ctx) {
-  struct lt_thread* thread = current_thread_or_new();
+  struct lt_thread* thread = thread_or_new();
   if (!thread) return 0;
   read_registers(ctx, &thread->registers);
   note(COST_NOTHING, 0, 0, LT_STACK_COMPLETE);
@@ -30,7 +36,7 @@ int take_nothing(struct pt_regs* ctx) {
 
 SEC("uretprobe")
 int take_kernel_stack(struct pt_regs* ctx) {
-  struct lt_thread* thread = current_thread_or_new();
+  struct lt_thread* thread = thread_or_new();
   if (!thread) return 0;
   long bytes = bpf_get_stack(ctx, thread->frames, LT_MAX_FRAMES * 8, BPF_F_USER_STACK);
   note(COST_KERNEL, bytes > 0 ? (__u64)bytes / 8 : 0, 0, LT_STACK_COMPLETE);
@@ -38,7 +44,7 @@ int take_kernel_stack(struct pt_regs* ctx) {
 }
 
 static __always_inline int unwind(struct pt_regs* ctx, enum cost_program program) {
-  struct lt_thread* thread = current_thread_or_new();
+  struct lt_thread* thread = thread_or_new();
   if (!thread) return 0;
   read_registers(ctx, &thread->registers);
   __u32 frames = walk_stack(thread);
@@ -62,7 +68,7 @@ int take_stack_cold(struct pt_regs* ctx) {
 
 SEC("uretprobe")
 int take_python_stack(struct pt_regs* ctx) {
-  struct lt_thread* thread = current_thread_or_new();
+  struct lt_thread* thread = thread_or_new();
   if (!thread) return 0;
   read_registers(ctx, &thread->registers);
   __u32 native = walk_stack(thread);
