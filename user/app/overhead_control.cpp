@@ -191,8 +191,11 @@ void OverheadControl::resume(tracer::Tracer& tracer) {
   }
   window_from_ns_ = tracer.window_from_ns();
   const std::uint64_t took_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
-  log::debug("probes attached again in {:.1f} ms after {:.0f} ms without", milliseconds(took_ns),
-             milliseconds(window_from_ns_ - tracer.window_to_ns()));
+  log::debug(
+      "probes attached again in {:.1f} ms after {:.0f} ms without: tracing took {:.4f} % of the "
+      "targets' CPU time",
+      milliseconds(took_ns), milliseconds(window_from_ns_ - tracer.window_to_ns()),
+      governor_.percent_of_target_cpu());
   window_is_open_ = true;
   governor_.probes_changed(true, window_from_ns_, took_ns);
 }
