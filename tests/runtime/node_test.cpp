@@ -47,7 +47,7 @@ TEST_F(NodeTest, FunctionsOfAScriptAreNamedWithTheirFiles) {
                 "--logfile=/dev/null", "--no-logfile-per-isolate", path});
   ASSERT_TRUE(node.wait_for_line("ready")) << node.err();
   const std::string map = "/tmp/perf-" + std::to_string(node.pid()) + ".map";
-  Attached leaktrace({node.pid()}, {"--kinds", "heap", "--min-size", "200000"});
+  Attached leaktrace({node.pid()}, exactly({"--kinds", "heap", "--min-size", "200000"}));
   node.signal(SIGUSR2);
   EXPECT_TRUE(node.wait_for_line("done")) << node.err();
   const Report report = leaktrace.stop();

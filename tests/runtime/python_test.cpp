@@ -85,7 +85,7 @@ class PythonTest : public RuntimeTest, public testing::WithParamInterface<std::s
     EXPECT_TRUE(script.wait_for_line("ready")) << script.err();
     // Without the list that keeps them.
     options.insert(options.end(), {"--min-size", "60000"});
-    Attached leaktrace({script.pid()}, options);
+    Attached leaktrace({script.pid()}, exactly(options));
     script.signal(SIGUSR1);
     EXPECT_TRUE(script.wait_for_line("done")) << script.err();
     Report report = leaktrace.stop();
