@@ -282,7 +282,7 @@ static __always_inline void release_point(struct pt_regs* ctx, const struct lt_p
   __u32 kind = probe->row->kind;
   struct lt_resource_key key = {.handle = handle, .image = thread->image, .kind = kind};
   struct lt_resource resource;
-  if (take_resource(&key, &resource)) {
+  if (take_resource(&key, sampling.base != 0, &resource)) {
     count_released(&resource, 1);
     thread->last_released = handle;
     return;
@@ -398,7 +398,7 @@ static __always_inline int enter_replace(struct pt_regs* ctx, const struct lt_pr
   if (probe->row->extent == LT_EXTENT_POINT) {
     struct lt_resource_key key = {
         .handle = call->old_handle, .image = probe->thread->image, .kind = probe->row->kind};
-    if (call->old_handle) call->has_old = take_resource(&key, &call->old);
+    if (call->old_handle) call->has_old = take_resource(&key, sampling.base != 0, &call->old);
     call->active = chosen || call->has_old || must_be_watched(probe);
     return call->active;
   }

@@ -93,9 +93,30 @@ static __always_inline int take_from(const struct lt_resource_key* key, __u64 ot
   return take_from_bucket(pair.index[0], key, taken) || take_from_bucket(pair.index[1], key, taken);
 }
 
-/* Takes a live resource out: 1 for the one who has it, 0 when it is not there. */
-static __always_inline int take_resource(const struct lt_resource_key* key,
+/*
+ * Is the handle in a bucket, perhaps? The product of the differences is 0 when one of them is. It
+ * may be for other reasons, which costs a look; it spares a branch for each slot.
+ */
+static __always_inline int may_be_in(__u32 index, __u64 handle) {
+  const struct lt_live_bucket* bucket = bpf_map_lookup_elem(&live_resources, &index);
+  if (!bucket) return 0;
+  __u64 product = 1;
+  for (int i = 0; i < LT_BUCKET_SLOTS; i++) {
+    __u64 difference = (bucket->handle[i] ^ handle) >> 4; /* blocks are aligned */
+    lt_opaque(difference);
+    product *= difference;
+  }
+  return product == 0;
+}
+
+/* Takes a live resource out: 1 for the one who has it, 0 when it is not there. `sampled`: most are
+ * not there, and it should not cost two calls to find that out. */
+static __always_inline int take_resource(const struct lt_resource_key* key, int sampled,
                                          struct lt_resource* taken) {
+  if (sampled && !live_spilled) {
+    struct lt_bucket_pair pair = buckets_of(key, 0);
+    if (!may_be_in(pair.index[0], key->handle) && !may_be_in(pair.index[1], key->handle)) return 0;
+  }
   if (take_from(key, 0, taken)) return 1;
   return live_spilled && take_from(key, 1, taken);
 }
@@ -113,8 +134,8 @@ static __always_inline __u64 used_slots(const struct lt_live_bucket* bucket) {
 }
 
 /* Puts a resource into a free slot of the bucket; 0, or -1 when there is none. */
-__weak __noinline int put_in_bucket(__u32 index, __u64 handle, const struct lt_resource* resource) {
-  if (!resource) return -1;
+static __always_inline int put_in_bucket(__u32 index, __u64 handle,
+                                         const struct lt_resource* resource) {
   struct lt_live_bucket* bucket = bpf_map_lookup_elem(&live_resources, &index);
   if (!bucket) return -1;
   for (__u32 slot = 0; slot < LT_BUCKET_SLOTS; slot++) {
@@ -130,10 +151,11 @@ __weak __noinline int put_in_bucket(__u32 index, __u64 handle, const struct lt_r
 }
 
 /* What the two buckets of a key say: is it there, and which has more room? */
-__weak __noinline int emptier_bucket(__u32 first, __u32 second, const struct lt_resource_key* key) {
+static __always_inline int emptier_bucket(__u32 first, __u32 second,
+                                          const struct lt_resource_key* key) {
   struct lt_live_bucket* a = bpf_map_lookup_elem(&live_resources, &first);
   struct lt_live_bucket* b = bpf_map_lookup_elem(&live_resources, &second);
-  if (!a || !b || !key) return 0;
+  if (!a || !b) return 0;
   if (slot_of(a, key) >= 0 || slot_of(b, key) >= 0) return -EEXIST;
   return used_slots(b) < used_slots(a);
 }

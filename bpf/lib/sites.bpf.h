@@ -154,7 +154,7 @@ __weak __noinline int store_resource(const struct lt_resource_key* key,
   int error = put_resource(key, resource);
   if (error == -EEXIST) {
     struct lt_resource missed;
-    if (take_resource(key, &missed)) {
+    if (take_resource(key, 0, &missed)) {
       /* While no probe was attached that is no miss. */
       if (missed.acquired_ns >= sampling.window_from) lose(LT_LOSS_MISSED_RELEASE);
       count_released(&missed, 0);

@@ -63,7 +63,7 @@ void LiveTable::each(
 void LiveTable::remove_if(const std::function<bool(const lt_resource&)>& unwanted) {
   for (lt_live_bucket& bucket : buckets_) {
     for (std::size_t slot = 0; slot < LT_BUCKET_SLOTS; ++slot) {
-      std::uint64_t handle = __atomic_load_n(&bucket.handle[slot], __ATOMIC_ACQUIRE);
+      __u64 handle = __atomic_load_n(&bucket.handle[slot], __ATOMIC_ACQUIRE);
       if (!is_handle(handle)) continue;
       auto resource = read_slot(bucket, slot, handle);
       if (!resource || !unwanted(*resource)) continue;
