@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <chrono>
 #include <thread>
 
 #include "tests/runtime/leaktrace.h"
@@ -145,6 +146,8 @@ TEST_F(Budget, InterruptedWhileNoProbesAreAttachedItReportsAsEver) {
   const std::string code = memory.code();
   Attached attached({storm_->pid()}, {"--budget", "1"});
   ASSERT_TRUE(wait_until([&] { return has_paused(attached); }, kLimit));
+  // It says so when it begins to take them away; such a pause lasts for seconds.
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
   const Report report = attached.stop();
   EXPECT_EQ(attached.outcome().status, 0) << attached.outcome().err;
   EXPECT_EQ(report.json().at("final"), true);
