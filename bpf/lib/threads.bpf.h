@@ -47,7 +47,7 @@ struct lt_event_stack_head {
 } __attribute__((aligned(8)));
 
 /* What a walk depended on, and the stack that it found: see bpf/lib/recall.bpf.h. */
-#define LT_RECALLS 8
+#define LT_RECALLS 4
 struct lt_recall {
   __u64 pc;
   __u64 sp;
@@ -61,6 +61,7 @@ struct lt_recall {
   __u16 word_at[LT_RECALL_WORDS];
 };
 
+/* Below 8 KiB: since 7.0 the kernel gives task storage no more. */
 struct lt_thread {
   __u32 epoch; /* state_epoch when these were looked up */
   __u32 image; /* of its process; 0: not traced */

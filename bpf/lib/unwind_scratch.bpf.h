@@ -10,8 +10,8 @@
 
 /* A stack that was walked before is known again by the words that its walk depended on, which lie
  * so near to its top. */
-#define LT_RECALL_WORDS 64
-#define LT_RECALL_BYTES 4096
+#define LT_RECALL_WORDS 32
+#define LT_RECALL_BYTES 2048
 
 struct lt_registers {
   __u64 pc, sp, fp;
