@@ -7,6 +7,7 @@
  *   acquire  enter_acquire: remember the size     exit_acquire: success? walk, store, count
  *   replace  enter_replace: take the old one out  exit_acquire: and close the old one
  *   release  enter_release: take out, count       exit_release: ranges whose release failed
+ *   note     enter_note: tell user space          exit_note: the same, once it has succeeded
  *
  * Where the kernel has sessions, one program serves entry and return and tells the kernel on entry
  * when it wants no return, as of calls that sampling leaves out; elsewhere they are programs of
@@ -15,10 +16,13 @@
  * could upset. All that walks stacks is in one program, because the verifier looks at the walk once
  * for each program that has it, and attaching waits for that.
  */
+#include "bpf/lib/calls.bpf.h"
+#include "bpf/lib/clients.bpf.h"
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
 #include "bpf/lib/losses.bpf.h"
 #include "bpf/lib/own_stack.bpf.h"
+#include "bpf/lib/postgres.bpf.h"
 #include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/rows.bpf.h"
 #include "bpf/lib/sampling.bpf.h"
@@ -28,7 +32,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Blocks outside these sizes are not traced. */
 const volatile __u64 min_size = 0;
 const volatile __u64 max_size = ~0ULL;
 
@@ -45,179 +48,37 @@ volatile __u32 state_epoch = 1;
 
 #define LT_SMALLEST_PAGE 4096
 
+volatile __u32 closing; /* bpf/lib/clients.bpf.h */
+
 /* The code of an allocator, as glibc's malloc.o, is no larger. */
 #define LT_ALLOCATOR_REACH 0x8000
 
-#if defined(__TARGET_ARCH_x86)
-/* `ret` has popped the return address when a return probe runs. */
-#define LT_RETURN_POPS 8
-#else
-#define LT_RETURN_POPS 0
-#endif
-
-static __always_inline int wanted_size(__u64 weight) {
-  return weight >= min_size && weight <= max_size;
-}
-
-/* What the function returned; read once, because clang would else fold several reads into one with
- * a computed offset, which the verifier does not allow on a context. */
-static __always_inline __u64 returned(struct pt_regs* ctx) {
-  __u64 result = PT_REGS_RC(ctx);
-  lt_opaque(result);
-  return result;
-}
-
-/* ---- Which call is the outermost ------------------------------------------------------------ */
-
-/* Stores what a call had taken out again; without room for it, it counts as released. */
-static __always_inline void put_back(struct lt_call* call) {
-  struct lt_resource_key key = {
-      .handle = call->old_handle, .image = call->old.image, .kind = call->old.kind};
-  if (store_resource(&key, &call->old)) count_released(&call->old, 0);
-}
-
-/* A call left by longjmp or an exception never returns. What it had taken is still there. */
-static __always_inline void abandon(struct lt_call* call) {
-  lose(LT_LOSS_ABANDONED_CALL);
-  if (call->has_old) put_back(call);
-  call->active = 0;
-}
-
-/* A call that was interrupted by a time without probes: whether it has returned is not known, and
- * most calls that replace succeed. */
-static __always_inline int is_of_past_window(struct lt_call* call) {
-  if (call->window == sampling.window_from) return 0;
-  if (call->has_old) count_released(&call->old, 0);
-  call->active = 0;
-  return 1;
-}
-
-/* The return address of a function that has pushed some bytes since it was entered. */
-static __always_inline __u64 return_address(struct pt_regs* ctx, __u32 pushed) {
-#if defined(__TARGET_ARCH_x86)
-  __u64 address = 0;
-  bpf_probe_read_user(&address, sizeof(address), (void*)PT_REGS_SP(ctx) + pushed);
-  return address;
-#else
-  return PT_REGS_RET(ctx);
-#endif
-}
-
-/*
- * Is the function now entered part of `call`? Deeper in the stack: yes. Shallower: the call was
- * left unseen. At the same depth: either a tail call (reallocarray jumps to realloc), and then the
- * return address is already the trampoline of the outer function's return probe, or a new call
- * after one that was left unseen.
- */
-static __always_inline int is_nested(struct pt_regs* ctx, struct lt_call* call) {
-  if (!call->active || is_of_past_window(call)) return 0;
-  __u64 sp = PT_REGS_SP(ctx);
-  if (sp < call->sp) return 1;
-  if (sp == call->sp) {
-    __u64 address = return_address(ctx, 0);
-    if (address && address == lt_unwind_trampoline()) return 1;
-  }
-  abandon(call);
-  return 0;
-}
-
-/* The call that this return ends, if it is the outermost one. */
-static __always_inline int ends_call(struct pt_regs* ctx, struct lt_call* call) {
-  if (!call->active || is_of_past_window(call)) return 0;
-  __u64 sp = PT_REGS_SP(ctx);
-  if (sp == call->sp + LT_RETURN_POPS) return 1;
-  if (sp > call->sp + LT_RETURN_POPS) abandon(call);
-  return 0;
-}
-
-/* What a program on a hooked function works on. */
-struct lt_probe {
-  struct lt_thread* thread;
-  const struct lt_row* row;
-  struct lt_call* call;
-  struct lt_hits* hits;
-  __u64 cookie;
-  __u64 began_ns; /* 0: this run is not timed */
-};
-
-static __always_inline void begin_call(struct pt_regs* ctx, const struct lt_probe* probe,
-                                       const struct lt_arguments* arguments) {
-  struct lt_call* call = probe->call;
-  const struct lt_row* row = probe->row;
-  call->sp = PT_REGS_SP(ctx);
-  call->pointer =
-      row->handle.source == LT_FROM_POINTEE ? argument(arguments, row->handle.argument) : 0;
-  call->old_handle = value_at_entry(arguments, &row->old_handle);
-  call->old_weight = value_at_entry(arguments, &row->old_weight);
-  call->flags = value_at_entry(arguments, &row->flags);
-  call->window = sampling.window_from;
-  call->row = LT_COOKIE_ROW(probe->cookie);
-  call->has_old = 0;
-  call->taken = 0;
-  call->nested = row->kind != LT_KIND_HEAP && call_of(probe->thread, LT_KIND_HEAP)->active;
-  call->active = 1;
-  probe->thread->last_released = 0;
-}
-
-/* ---- Which calls are of interest ------------------------------------------------------------ */
-
-/*
- * The return of a call that is not sampled is of no interest, except that its return says when
- * calls are no longer part of it. So it is given up only for functions in whose watched calls (the
- * first ones, and all that are sampled) no hooked function was called.
- */
-struct lt_row_habits {
-  __u32 watched;
-  __u32 nests;
-};
-#define LT_WATCHED_FIRST 64
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, LT_MAX_ROWS);
-  __type(key, __u32);
-  __type(value, struct lt_row_habits);
-} row_habits SEC(".maps");
-
-static __always_inline void note_nested(const struct lt_call* outer) {
-  if (!sampling.base) return;
-  __u32 row = outer->row;
-  struct lt_row_habits* habits = bpf_map_lookup_elem(&row_habits, &row);
-  if (habits && !habits->nests) habits->nests = 1;
-}
-
-static __always_inline int must_be_watched(const struct lt_probe* probe) {
-  __u32 row = LT_COOKIE_ROW(probe->cookie);
-  struct lt_row_habits* habits = bpf_map_lookup_elem(&row_habits, &row);
-  if (!habits || habits->nests) return 1;
-  if (habits->watched >= LT_WATCHED_FIRST) return 0;
-  habits->watched++;
-  return 1;
-}
-
-/* Is what the call acquires to be stored? Notes it in the call. */
-static __always_inline int choose(const struct lt_probe* probe, __u64 weight) {
-  struct lt_call* call = probe->call;
-  call->weight = weight;
-  call->step = LT_SAMPLED_FOR_CERTAIN;
-  call->chosen = probe->row->extent == LT_EXTENT_RANGE || wanted_size(weight);
-  if (!call->chosen || !sampling.base || probe->row->kind != LT_KIND_HEAP) return call->chosen;
-  __u32 step = sampling.step;
-  lt_opaque(step);
-  call->step = step & 15;
-  call->chosen = is_sampled(probe->thread, weight, step & 15);
-  return call->chosen;
-}
-
 /* ---- Acquiring ------------------------------------------------------------------------------ */
 
-static __always_inline void acquire_point(struct pt_regs* ctx, struct lt_thread* thread, __u32 kind,
-                                          const struct lt_call* call, __u64 handle) {
-  if (handle <= LT_HANDLE_BUSY) return;
+/* Buffers that libpq gave away are outstanding: free() may end them, too. */
+__u64 pg_buffers;
+
+/* How much a result takes, or a buffer whose length was returned. False: it is nobody's. */
+static __always_inline int weigh_returned(const struct lt_probe* probe, __u64 result) {
+  __u8 source = probe->row->weight.source;
+  if (source == LT_FROM_RETURN) probe->call->weight = (__u32)result;
+  if (source != LT_FROM_PG_RESULT) return 1;
+  __s64 bytes = result_memory(result, LT_COOKIE_LAYOUT(probe->cookie));
+  probe->call->weight = bytes > 0 ? bytes : 0;
+  return bytes != 0;
+}
+
+/* Returns the stack id when there is more to say of the site: of connections, and where it is a new
+ * one of results. Else LT_STACK_ID_NONE. */
+static __always_inline __u64 acquire_point(struct pt_regs* ctx, struct lt_thread* thread,
+                                           __u32 kind, const struct lt_call* call, __u64 handle) {
+  if (handle <= LT_HANDLE_BUSY) return LT_STACK_ID_NONE;
   struct lt_site_key site_key = {.image = thread->image, .kind = kind};
   site_key.stack_id = capture_stack(ctx, thread);
-  struct lt_site_counters* site = site_or_new(&site_key);
-  if (!site) return;
+  struct lt_site_counters* site = bpf_map_lookup_elem(&call_sites, &site_key);
+  int is_new = !site && kind == LT_KIND_PG_RESULT;
+  if (!site) site = site_or_new(&site_key);
+  if (!site) return LT_STACK_ID_NONE;
 
   struct lt_resource_key key = {.handle = handle, .image = thread->image, .kind = kind};
   struct lt_resource resource = {
@@ -227,8 +88,10 @@ static __always_inline void acquire_point(struct pt_regs* ctx, struct lt_thread*
       .step = call->step,
       .acquired_ns = bpf_ktime_get_ns(),
       .image = thread->image};
-  if (store_resource(&key, &resource)) return;
+  if (store_resource(&key, &resource)) return LT_STACK_ID_NONE;
   count_acquired(site, &resource);
+  if (kind == LT_KIND_PG_BUFFER) __sync_fetch_and_add(&pg_buffers, 1);
+  return is_new || kind == LT_KIND_PG_CONNECTION ? site_key.stack_id : LT_STACK_ID_NONE;
 }
 
 static __always_inline void acquire_range(struct pt_regs* ctx, struct lt_thread* thread,
@@ -253,8 +116,13 @@ static __always_inline void acquire_result(struct pt_regs* ctx, const struct lt_
   }
   if (probe->row->extent == LT_EXTENT_RANGE)
     acquire_range(ctx, probe->thread, probe->row, probe->call, handle);
-  else
-    acquire_point(ctx, probe->thread, probe->row->kind, probe->call, handle);
+  else if (weigh_returned(probe, result)) {
+    __u64 stack = acquire_point(ctx, probe->thread, probe->row->kind, probe->call, handle);
+    if (probe->row->pg_role == LT_PG_CONNECT)
+      describe_connection(probe->thread, handle, LT_COOKIE_LAYOUT(probe->cookie), 1, stack);
+    else if (stack != LT_STACK_ID_NONE)
+      send_example(probe->thread, probe->call->pointer, stack);
+  }
 }
 
 /* ---- Releasing ------------------------------------------------------------------------------ */
@@ -276,6 +144,16 @@ static __always_inline int called_by_allocator(struct pt_regs* ctx, __u32 pushed
   return distance < 2 * LT_ALLOCATOR_REACH;
 }
 
+/* free() of what libpq gave away: on Unix that is as good as PQfreemem. */
+static __always_inline void release_buffer(struct lt_thread* thread, __u64 handle) {
+  struct lt_resource_key key = {
+      .handle = handle, .image = thread->image, .kind = LT_KIND_PG_BUFFER};
+  struct lt_resource resource;
+  if (!take_resource(&key, 1, &resource)) return;
+  count_released(&resource, 1);
+  __sync_fetch_and_add(&pg_buffers, -1);
+}
+
 static __always_inline void release_point(struct pt_regs* ctx, const struct lt_probe* probe,
                                           __u64 handle) {
   struct lt_thread* thread = probe->thread;
@@ -285,11 +163,16 @@ static __always_inline void release_point(struct pt_regs* ctx, const struct lt_p
   if (take_resource(&key, sampling.base != 0, &resource)) {
     count_released(&resource, 1);
     thread->last_released = handle;
-    return;
+    if (kind == LT_KIND_PG_BUFFER) __sync_fetch_and_add(&pg_buffers, -1);
+    if (kind != LT_KIND_HEAP || !pg_buffers) return;
   }
+  if (kind == LT_KIND_HEAP && pg_buffers) release_buffer(thread, handle);
+  if (thread->last_released == handle || kind == LT_KIND_PG_BUFFER) return;
+  if (kind == LT_KIND_PG_RESULT &&
+      called_by_libpq(probe->cookie, PT_REGS_IP(ctx),
+                      return_address(ctx, LT_COOKIE_PUSHED(probe->cookie))))
+    return; /* one that was never given to the program */
   if (sampling.base && kind == LT_KIND_HEAP) return;
-  /* operator delete that calls free: seen twice. */
-  if (thread->last_released == handle) return;
   /* Within a call of the same kind it may be the very block that the call has taken out (a realloc
    * that frees), or one that the call made and did not count. */
   if (call_of(thread, kind)->active) return;
@@ -341,13 +224,6 @@ static __always_inline void end_timing(const struct lt_probe* probe) {
   __sync_fetch_and_add(&probe->hits->timed_ns, took_ns);
 }
 
-/* On entry: true when this is the outermost call of its kind. */
-static __always_inline int is_outermost(struct pt_regs* ctx, const struct lt_probe* probe) {
-  if (!is_nested(ctx, probe->call)) return 1;
-  note_nested(probe->call);
-  return 0;
-}
-
 /* On return: true when the outermost call ends here; the row is that call's then. */
 static __always_inline int ends(struct pt_regs* ctx, struct lt_probe* probe) {
   if (!ends_call(ctx, probe->call)) return 0;
@@ -377,9 +253,25 @@ static __always_inline int is_valid_range(const struct lt_call* call) {
 /* The steps on entry return whether the return is wanted. */
 
 static __always_inline int enter_acquire(struct pt_regs* ctx, const struct lt_probe* probe) {
-  if (!is_outermost(ctx, probe)) return 0;
   struct lt_arguments arguments;
+  if (closing) return 0;
+  if (probe->row->pg_role == LT_PG_RESULT &&
+      called_by_libpq(probe->cookie, PT_REGS_IP(ctx), return_address(ctx, 0)))
+    return 0; /* it makes one for itself */
+  if (probe->row->pg_role == LT_PG_GET_RESULT) {
+    int begun = begin_get_result(ctx, probe);
+    if (begun == LT_PG_NO_RESULT) return 0;
+    if (begun && is_nested(ctx, probe->call)) return 1;
+  }
+  if (!is_outermost(ctx, probe)) return 0;
   read_arguments(ctx, &arguments);
+  if (probe->row->pg_role == LT_PG_RUN) {
+    int loud = enter_command(ctx, probe, &arguments, 1);
+    choose(probe, 0);
+    begin_call(ctx, probe, &arguments);
+    probe->call->flags = loud;
+    return 1;
+  }
   if (!choose(probe, value_at_entry(&arguments, &probe->row->weight)) && !must_be_watched(probe))
     return 0;
   begin_call(ctx, probe, &arguments);
@@ -418,6 +310,7 @@ static __always_inline int enter_release(struct pt_regs* ctx, const struct lt_pr
   }
   __u64 handle = value_at_entry(&arguments, &probe->row->old_handle);
   if (handle) release_point(ctx, probe, handle);
+  if (probe->row->pg_role == LT_PG_FINISH && handle) finish_connection(probe->thread, handle);
   return 0;
 }
 
@@ -446,9 +339,22 @@ static __always_inline void close_replaced(const struct lt_probe* probe, int suc
 /* The return of a call that acquires, or that replaces. */
 static __always_inline void exit_acquire(struct pt_regs* ctx, struct lt_probe* probe) {
   __u64 result = returned(ctx);
+  if (probe->row->pg_role == LT_PG_RUN)
+    ran_command(probe->thread, probe->call->pointer, result, LT_COOKIE_LAYOUT(probe->cookie),
+                probe->call->flags);
   int success = succeeded(probe->row->success, result);
   if (probe->row->operation == LT_OP_REPLACE) close_replaced(probe, success);
   if (success && probe->call->chosen) acquire_result(ctx, probe, result);
+}
+
+/* The same, of all that are no releases. */
+static __always_inline void exit_acquiring(struct pt_regs* ctx, struct lt_probe* probe) {
+  if (probe->row->pg_role == LT_PG_GET_RESULT) end_get_result(ctx, probe);
+  if (!ends(ctx, probe)) return;
+  if (probe->row->operation == LT_OP_NOTE)
+    exit_note(ctx, probe);
+  else
+    exit_acquire(ctx, probe);
 }
 
 /* Only functions whose release can fail have this one. */
@@ -463,7 +369,10 @@ int acquire_enter(struct pt_regs* ctx) {
   struct lt_probe probe;
   keep_own_stack(ctx);
   if (!look_up_entry(ctx, &probe)) return 0;
-  enter_acquire(ctx, &probe);
+  if (probe.row->operation == LT_OP_NOTE)
+    enter_note(ctx, &probe);
+  else
+    enter_acquire(ctx, &probe);
   end_timing(&probe);
   return 0;
 }
@@ -493,7 +402,7 @@ int acquire_exit(struct pt_regs* ctx) {
   struct lt_probe probe;
   keep_own_stack(ctx);
   if (!look_up_return(ctx, &probe)) return 0;
-  if (ends(ctx, &probe)) exit_acquire(ctx, &probe);
+  exit_acquiring(ctx, &probe);
   end_timing(&probe);
   return 0;
 }
@@ -528,6 +437,8 @@ static __always_inline int enter_any(struct pt_regs* ctx, const struct lt_probe*
       return enter_acquire(ctx, probe);
     case LT_OP_REPLACE:
       return enter_replace(ctx, probe);
+    case LT_OP_NOTE:
+      return enter_note(ctx, probe);
     default:
       return enter_release(ctx, probe);
   }
@@ -543,12 +454,10 @@ int call_session(struct pt_regs* ctx) {
     no_return = enter_any(ctx, &probe) ? 0 : LT_SESSION_NO_RETURN;
   } else {
     if (!look_up_return(ctx, &probe)) return 0;
-    if (ends(ctx, &probe)) {
-      if (probe.row->operation == LT_OP_RELEASE)
-        exit_release(ctx, &probe);
-      else
-        exit_acquire(ctx, &probe);
-    }
+    if (probe.row->operation != LT_OP_RELEASE)
+      exit_acquiring(ctx, &probe);
+    else if (ends(ctx, &probe))
+      exit_release(ctx, &probe);
   }
   end_timing(&probe);
   return no_return;

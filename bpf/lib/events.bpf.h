@@ -12,6 +12,24 @@ struct {
   __uint(max_entries, 4 << 20);
 } events SEC(".maps") __weak;
 
+/*
+ * How an event is submitted. Of those of PostgreSQL's clients user space need not hear at once: it
+ * is not woken up for each, which would cost more than to read them, but when so much waits, and it
+ * reads at every interval. The kernel wakes it up for other events when it has read all before,
+ * which those may keep from being so; then it is woken up by how much waits, too.
+ */
+#define LT_EVENTS_WAIT (256 << 10) /* bytes */
+static __always_inline __u64 wakeup_or(__u64 flags) {
+  return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < LT_EVENTS_WAIT ? flags
+                                                                        : BPF_RB_FORCE_WAKEUP;
+}
+static __always_inline __u64 with_haste(void) {
+  return wakeup_or(0);
+}
+static __always_inline __u64 without_haste(void) {
+  return wakeup_or(BPF_RB_NO_WAKEUP);
+}
+
 static __always_inline void fill_header(struct lt_event_header* header, __u32 type, __u32 image) {
   __u64 pid_tgid = bpf_get_current_pid_tgid();
   header->type = type;
@@ -34,7 +52,7 @@ static __always_inline void send_range(__u32 type, __u32 image, __u64 address, _
   event->stack_id = stack_id;
   event->flags = flags;
   event->reserved = 0;
-  bpf_ringbuf_submit(event, 0);
+  bpf_ringbuf_submit(event, with_haste());
 }
 
 /* Returns 0 when user space will hear of it. */
@@ -49,7 +67,8 @@ static __always_inline int send_process(__u32 type, __u32 tgid, __u32 image, __u
   event->header.tgid = tgid;
   event->other = other;
   event->flags = flags;
-  bpf_ringbuf_submit(event, 0);
+  /* A process may stand still until it is heard of, and others' events may be waiting. */
+  bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
   return 0;
 }
 

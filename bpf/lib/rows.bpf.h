@@ -45,7 +45,9 @@ static __always_inline __u64 argument(const struct lt_arguments* arguments, __u8
  * call fails (calloc, reallocarray), and no size filter lets it through. */
 static __always_inline __u64 value_at_entry(const struct lt_arguments* arguments,
                                             const struct lt_value_source* from) {
-  if (from->source == LT_FROM_NOTHING || from->source == LT_FROM_RETURN) return 0;
+  if (from->source == LT_FROM_NOTHING || from->source == LT_FROM_RETURN ||
+      from->source == LT_FROM_PG_RESULT)
+    return 0;
   __u64 value = argument(arguments, from->argument);
   if (from->source == LT_FROM_PRODUCT) {
     __u64 second = argument(arguments, from->second);
@@ -65,6 +67,8 @@ static __always_inline int succeeded(__u8 success, __u64 result) {
       return (__u32)result == 0;
     case LT_SUCCESS_NOT_FAILED:
       return result != ~0ULL;
+    case LT_SUCCESS_POSITIVE:
+      return (__s32)result > 0;
     default:
       return 1;
   }

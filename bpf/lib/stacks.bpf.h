@@ -95,7 +95,7 @@ static __always_inline int send_stack(struct lt_thread* thread, __u32 image, __u
   __u64 size = sizeof(*event) + words * sizeof(__u64);
   lt_opaque(size);
   if (size > sizeof(thread->event) + sizeof(thread->frames)) return -1;
-  long error = bpf_ringbuf_output(&events, event, size, 0);
+  long error = bpf_ringbuf_output(&events, event, size, with_haste());
   if (error) lose(LT_LOSS_RING_OVERFLOW);
   return error;
 }
@@ -152,10 +152,9 @@ static __always_inline __u64 identify_stack(struct lt_thread* thread, __u32 word
   return id;
 }
 
-/* The id of the stack that the registers stand on: recalled, else walked. */
-static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread* thread) {
-  if (!stack_depth) return LT_STACK_ID_NONE;
-  read_registers(ctx, &thread->registers);
+/* The id of the stack at thread->registers: recalled, else walked. Global, like walk_stack. */
+__weak __noinline __u64 stack_of(struct lt_thread* thread) {
+  if (!thread) return LT_STACK_ID_NONE;
   __u64 id = recall_stack(thread);
   if (id != LT_STACK_ID_NONE) return id;
   thread->native_frames = walk_stack(thread);
@@ -165,6 +164,32 @@ static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread
   __u32 image = thread->image;
   if (id != LT_STACK_ID_NONE && !bpf_map_lookup_elem(&pythons, &image)) remember_stack(thread, id);
   return id;
+}
+
+/* The id of the stack of the function that has just returned. */
+static __always_inline __u64 capture_stack(struct pt_regs* ctx, struct lt_thread* thread) {
+  if (!stack_depth) return LT_STACK_ID_NONE;
+  read_registers(ctx, &thread->registers);
+  return stack_of(thread);
+}
+
+/*
+ * The same at the entry of a function that has pushed nothing yet: the stack of whoever called it,
+ * as it will be when the function has returned.
+ */
+static __always_inline __u64 capture_stack_of_caller(struct pt_regs* ctx,
+                                                     struct lt_thread* thread) {
+  if (!stack_depth) return LT_STACK_ID_NONE;
+  read_registers(ctx, &thread->registers);
+#if defined(__TARGET_ARCH_x86)
+  __u64 address = 0;
+  bpf_probe_read_user(&address, sizeof(address), (void*)thread->registers.sp);
+  thread->registers.pc = address;
+  thread->registers.sp += sizeof(address);
+#else
+  thread->registers.pc = PT_REGS_RET(ctx);
+#endif
+  return stack_of(thread);
 }
 
 #endif

@@ -14,13 +14,14 @@
 #include "bpf/lib/losses.bpf.h"
 #include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/unwind_scratch.bpf.h"
+#include "leaktrace/pg_abi.h"
 #include "leaktrace/python_abi.h"
 
 /* The outermost call of one kind that a thread is in, from its entry probe to its return probe. */
 struct lt_call {
   __u64 sp; /* at the function's first instruction */
   __u64 weight;
-  __u64 pointer; /* where the handle will be (LT_FROM_POINTEE) */
+  __u64 pointer; /* where the handle will be (LT_FROM_POINTEE); of PostgreSQL's, the connection */
   __u64 old_handle;
   __u64 old_weight;
   __u64 window;           /* of observation that it began in */
@@ -33,7 +34,8 @@ struct lt_call {
   __u8 taken;  /* a range was announced as taken */
   __u8 chosen; /* what it acquires is stored */
   __u8 step;   /* of the sampling interval */
-  __u8 reserved[2];
+  __u8 pg;     /* of PostgreSQL's: its probes are never taken away */
+  __u8 reserved;
 };
 
 struct lt_stack_hash {
@@ -61,6 +63,21 @@ struct lt_recall {
   __u16 word_at[LT_RECALL_WORDS];
 };
 
+/* A command that is being sent to a PostgreSQL server: see bpf/lib/postgres.bpf.h. */
+struct lt_pg_sending {
+  __u64 connection;
+  __u64 sql;
+  __u64 name;
+  __u64 stack_id;
+  __u32 layout;
+  __u32 sql_bytes; /* in the session's head, with the final 0 */
+  __u32 ahead;
+  __u32 reported_before;
+  __u8 command;
+  __u8 deferred; /* to be read and sent when libpq has read it, too */
+  __u8 reserved[6];
+};
+
 /* Below 8 KiB: since 7.0 the kernel gives task storage no more. */
 struct lt_thread {
   __u32 epoch; /* state_epoch when these were looked up */
@@ -75,9 +92,10 @@ struct lt_thread {
   __u64 sampling_interval;             /* that it was drawn for */
   __u64 last_released;                 /* by this thread; 0 once it has acquired again */
   struct lt_call calls[LT_KIND_SLOTS]; /* by kind */
-  struct lt_registers registers;       /* where a walk begins */
-  struct lt_stack_hash hash;           /* of the frames it found */
-  struct lt_event_stack_head event;    /* a stack event is built in place: this, then frames */
+  struct lt_pg_sending pg_sending;
+  struct lt_registers registers;    /* where a walk begins */
+  struct lt_stack_hash hash;        /* of the frames it found */
+  struct lt_event_stack_head event; /* a stack event is built in place: this, then frames */
   __u64 frames[LT_STACK_WORDS];
   struct lt_unwind_scratch scratch;
   __u64 python_state;  /* the interpreter's PyThreadState of this thread, once found */

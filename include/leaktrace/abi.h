@@ -28,12 +28,24 @@ enum lt_kind {
   LT_KIND_NONE = 0,
   LT_KIND_HEAP = 1,
   LT_KIND_MMAP = 2,
-  LT_KIND_COUNT = 3,
+  LT_KIND_PG_CONNECTION = 3, /* a client's PGconn */
+  LT_KIND_PG_RESULT = 4,     /* a PGresult */
+  LT_KIND_PG_BUFFER = 5,     /* memory that libpq gave away */
+  LT_KIND_PG_LARGE_OBJECT = 6,
+  /* The others are known to user space only: it learns of them by events (pg_abi.h). */
+  LT_KIND_PG_STATEMENT = 7,
+  LT_KIND_PG_CURSOR = 8,
+  LT_KIND_PG_COPY = 9, /* COPY, pipeline and row by row modes, until they are left */
+  LT_KIND_COUNT = 10,
 };
 
-/* Pending calls of one thread are kept one a kind; a power of two above every kind. */
-#define LT_KIND_SLOTS 4
-LT_STATIC_ASSERT(LT_KIND_COUNT <= LT_KIND_SLOTS, "LT_KIND_SLOTS must hold every kind");
+/* Is a kind of PostgreSQL's? These are never sampled, and their probes never pause. */
+#define LT_KIND_IS_PG(kind) ((kind) >= LT_KIND_PG_CONNECTION)
+
+/* Pending calls of one thread are kept one a kind, for the kinds that have any (a command that is
+ * sent to a server is kept as LT_KIND_PG_STATEMENT); a power of two. */
+#define LT_KIND_SLOTS 8
+LT_STATIC_ASSERT(LT_KIND_PG_STATEMENT < LT_KIND_SLOTS, "LT_KIND_SLOTS must hold these kinds");
 
 #define LT_MAX_FRAMES 127
 #define LT_STACK_WORDS 256 /* native frames, then those of an interpreter: a power of two */
@@ -46,6 +58,7 @@ enum lt_operation {
   LT_OP_ACQUIRE = 1, /* a call that returns a new handle */
   LT_OP_RELEASE = 2, /* a call that gives a handle back */
   LT_OP_REPLACE = 3, /* a call that gives one back and returns another (realloc, mremap) */
+  LT_OP_NOTE = 4,    /* a call that user space is told of (pg_abi.h) */
 };
 
 /* Where a value is found. Arguments count from 0. */
@@ -53,16 +66,18 @@ enum lt_source {
   LT_FROM_NOTHING = 0,
   LT_FROM_RETURN = 1,
   LT_FROM_ARGUMENT = 2,
-  LT_FROM_POINTEE = 3, /* what the argument points to, read when the call returns */
-  LT_FROM_PRODUCT = 4, /* the argument times the one named in `second` */
+  LT_FROM_POINTEE = 3,   /* what the argument points to, read when the call returns */
+  LT_FROM_PRODUCT = 4,   /* the argument times the one named in `second` */
+  LT_FROM_PG_RESULT = 5, /* the memory that a PGresult takes, as it says itself */
 };
 
 /* When a call counts as a success. */
 enum lt_success {
   LT_SUCCESS_ALWAYS = 0,
-  LT_SUCCESS_NONNULL = 1,   /* returned something but NULL (malloc) */
-  LT_SUCCESS_ZERO = 2,      /* returned 0 as an int (posix_memalign, munmap) */
-  LT_SUCCESS_NOT_FAILED = 3 /* returned something but MAP_FAILED (mmap, mremap) */
+  LT_SUCCESS_NONNULL = 1,    /* returned something but NULL (malloc) */
+  LT_SUCCESS_ZERO = 2,       /* returned 0 as an int (posix_memalign, munmap) */
+  LT_SUCCESS_NOT_FAILED = 3, /* returned something but MAP_FAILED (mmap, mremap) */
+  LT_SUCCESS_POSITIVE = 4,   /* returned more than 0 as an int (PQgetCopyData) */
 };
 
 /* How handles of a row's kind are kept. */
@@ -89,8 +104,13 @@ struct lt_row {
   struct lt_value_source old_handle; /* what is released or replaced */
   struct lt_value_source old_weight; /* how much of it (ranges) */
   struct lt_value_source flags;      /* mmap's and mremap's flags */
+  struct lt_value_source pg_sql;     /* what is sent to a server */
+  struct lt_value_source pg_name;    /* of a prepared statement or a portal */
+  __u8 pg_role;                      /* enum lt_pg_role (pg_abi.h) */
+  __u8 pg_command;                   /* enum lt_pg_command */
+  __u8 reserved[2];
 };
-LT_ASSERT_SIZE(struct lt_row, 24);
+LT_ASSERT_SIZE(struct lt_row, 36);
 
 /*
  * The attach cookie of a probe. A probe need not be on the first instruction of its function: the
@@ -98,7 +118,12 @@ LT_ASSERT_SIZE(struct lt_row, 24);
  */
 #define LT_COOKIE_ROW(cookie) ((__u32)((cookie)&0xffff))
 #define LT_COOKIE_STEPPED (1ULL << 16) /* the kernel single-steps the instruction: dear */
-#define LT_COOKIE_PUSHED(cookie) ((__u32)((cookie) >> 32)) /* bytes, between entry and probe */
+#define LT_COOKIE_LAYOUT(cookie) ((__u32)(((cookie) >> 17) & 0xff)) /* of this libpq; 0: none */
+#define LT_COOKIE_LAYOUT_SHIFT 17
+#define LT_COOKIE_PUSHED(cookie) ((__u32)(((cookie) >> 32) & 0xffff)) /* bytes, entry to probe */
+/* Pages between the beginning of the object's code and the probe; 0xffff: not known. */
+#define LT_COOKIE_CODE_PAGES(cookie) ((__u32)((cookie) >> 48))
+#define LT_COOKIE_CODE_PAGES_SHIFT 48
 
 /* ---- Processes ---------------------------------------------------------------------------- */
 
@@ -288,7 +313,12 @@ enum lt_loss {
   LT_LOSS_ABANDONED_CALL = 10, /* a call that was left by longjmp or an exception */
   LT_LOSS_KERNEL_MEMORY = 11,  /* the kernel had no memory for a table entry at that moment */
   LT_LOSS_PROCESS_TABLE_FULL = 12,
-  LT_LOSS_COUNT = 13,
+  LT_LOSS_PG_TEXT_CUT = 13, /* these four are user space's, too */
+  LT_LOSS_PG_UNPARSED = 14,
+  LT_LOSS_PG_UNDECIDED = 15,
+  LT_LOSS_PG_UNMATCHED_CLOSE = 16,
+  LT_LOSS_PG_TABLE_FULL = 17, /* connections that are not followed, in both */
+  LT_LOSS_COUNT = 18,
 };
 
 /* ---- Ring events --------------------------------------------------------------------------- */
@@ -304,6 +334,7 @@ enum lt_event_type {
   LT_EVENT_CODE_MAPPED = 8,   /* code was mapped: rescan the process's mappings */
   LT_EVENT_ENTRY_REACHED = 9, /* the program's entry point was reached: start-up is over */
   LT_EVENT_PYTHON_CODE = 10,  /* see python_abi.h */
+  LT_EVENT_PG = 11,           /* see pg_abi.h */
 };
 
 struct lt_event_header {

@@ -25,6 +25,10 @@ constexpr std::array kWrapperNames = {
     "xzalloc", "xmallocz", "xasprintf", "ecalloc", "emalloc", "safe_malloc", "checked_malloc",
     "zmalloc", "zcalloc", "zrealloc", "zstrdup", "ztrymalloc", "ztrymalloc_usable",
     "zmalloc_usable", "ztrycalloc", "ztryrealloc", "valkey_malloc",
+    // clients of PostgreSQL
+    "PQexec", "PQexecParams", "PQexecPrepared", "PQprepare", "PQgetResult", "PQsendQuery",
+    "PQsendQueryParams", "PQsendPrepare", "PQsendQueryPrepared", "PQconnectdb", "PQconnectdbParams",
+    "PQsetdbLogin", "lo_open",
     // well-known programs and libraries
     "g_malloc", "g_malloc0", "g_malloc_n", "g_malloc0_n", "g_realloc", "g_realloc_n",
     "g_try_malloc", "g_slice_alloc", "g_slice_alloc0", "g_strdup", "g_strndup", "palloc", "palloc0",
@@ -39,7 +43,7 @@ constexpr std::array kWrapperNames = {
 /// `alloc` and `core` are named by module, for C++ programs have namespaces of those names.
 constexpr std::array kWrapperPrefixes = {
     // C++
-    "std::", "__gnu_cxx::",
+    "std::", "__gnu_cxx::", "pqxx::",
     // Python
     "PyMem_", "_PyMem_", "PyObject_Malloc", "PyObject_Calloc", "PyObject_Realloc",
     "_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc", "_PyObject_Alloc",

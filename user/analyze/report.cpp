@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -116,6 +117,7 @@ class Builder {
     std::vector<Candidate> candidates = collect();
     Outstanding all;
     for (const Candidate& candidate : candidates) {
+      if (model::is_postgres(candidate.key.kind)) continue;
       ++report.all_sites;
       report.all_outstanding_count += candidate.site.outstanding_count;
       report.all_outstanding_bytes += candidate.site.outstanding_bytes;
@@ -126,7 +128,9 @@ class Builder {
     if (report.sampling_bytes_now > 0 && all.samples() == 0 && filter_.passes(model::Kind::heap)) {
       report.all_estimate = all.estimate_without_samples(report.sampling_bytes_now);
     }
-    report.sites = choose(std::move(candidates));
+    report.sites = choose_all(std::move(candidates));
+    add_postgres_totals(report);
+    add_connections(report);
     return report;
   }
 
@@ -140,7 +144,11 @@ class Builder {
                                                    const model::Site& site) const;
   [[nodiscard]] bool count_outstanding(const model::Site& site, Candidate& out) const;
   void find_oldest(const SiteKey& key, const model::Site& site, ReportSite& out) const;
+  [[nodiscard]] std::vector<ReportSite> choose_all(std::vector<Candidate> candidates) const;
   [[nodiscard]] std::vector<ReportSite> choose(std::vector<Candidate> candidates) const;
+  void add_detail(const SiteKey& key, ReportSite& out) const;
+  void add_postgres_totals(Report& report) const;
+  void add_connections(Report& report) const;
   void name(Candidate& candidate) const;
   [[nodiscard]] ReportFrame frame(const model::RawFrame& raw) const;
   [[nodiscard]] const TracedProcess* process(ImageId image) const;
@@ -292,8 +300,9 @@ std::optional<Candidate> Builder::candidate(const SiteKey& key, const model::Sit
   const auto period = periods_.find(key.image);
   const Change change = change_of(site, period == periods_.end() ? Period{} : period->second);
   const auto estimate = Outstanding(site.counters).estimate();  // of all blocks, as the change is
-  const RateLimits limits = rate_limits(
-      change, estimate ? std::optional(estimate->bytes) : std::nullopt, trace_.observed_share());
+  const double observed = model::is_postgres(key.kind) ? 1 : trace_.observed_share();
+  const RateLimits limits =
+      rate_limits(change, estimate ? std::optional(estimate->bytes) : std::nullopt, observed);
   out.bytes_per_second = change.bytes_per_second();
   out.count_per_second = change.count_per_second();
   out.growth_low = limits.low;
@@ -302,9 +311,58 @@ std::optional<Candidate> Builder::candidate(const SiteKey& key, const model::Sit
   return made;
 }
 
+void Builder::add_detail(const SiteKey& key, ReportSite& out) const {
+  const model::SiteDetail* detail = trace_.detail(key);
+  if (detail == nullptr) return;
+  out.detail = ReportDetail{detail->sql, detail->connection, detail->state, detail->names,
+                            detail->connections};
+}
+
+void Builder::add_postgres_totals(Report& report) const {
+  for (const auto& [key, site] : trace_.sites()) {
+    if (!model::is_postgres(key.kind) || !filter_.passes(key.kind)) continue;
+    report.postgres[key.kind].add(site.counters);
+  }
+}
+
+void Builder::add_connections(Report& report) const {
+  const bool any = std::ranges::any_of(model::kKinds, [&](model::Kind kind) {
+    return model::is_postgres(kind) && filter_.passes(kind);
+  });
+  if (!any || !trace_.connections()) return;
+  std::map<model::StackId, std::string> labels;
+  const auto label = [&](model::StackId stack) -> std::string {
+    auto [known, is_new] = labels.try_emplace(stack);
+    if (is_new) {
+      Candidate named{{stack, {}, model::Kind::pg_cursor}, {}, {}};
+      name(named);
+      known->second = named.site.label;
+    }
+    return known->second;
+  };
+  report.all_connections = trace_.connections()->count;
+  report.connections = report_connections(
+      trace_, [&](model::Kind kind) { return filter_.passes(kind); }, label);
+}
+
+// What is counted and what is weighed cannot be ranked together.
+std::vector<ReportSite> Builder::choose_all(std::vector<Candidate> candidates) const {
+  const auto rest = std::stable_partition(
+      candidates.begin(), candidates.end(),
+      [](const Candidate& candidate) { return !model::is_postgres(candidate.key.kind); });
+  std::vector<Candidate> postgres(std::make_move_iterator(rest),
+                                  std::make_move_iterator(candidates.end()));
+  candidates.erase(rest, candidates.end());
+  std::vector<ReportSite> sites = choose(std::move(candidates));
+  std::ranges::move(choose(std::move(postgres)), std::back_inserter(sites));
+  return sites;
+}
+
 std::vector<ReportSite> Builder::choose(std::vector<Candidate> candidates) const {
   const auto size = [](const Candidate& c) {
-    return std::make_tuple(c.site.outstanding_bytes, c.site.outstanding_count);
+    const bool by_number = model::is_postgres(c.key.kind);
+    return by_number ? std::make_tuple(c.site.outstanding_count, c.site.outstanding_bytes)
+                     : std::make_tuple(c.site.outstanding_bytes, c.site.outstanding_count);
   };
   std::sort(candidates.begin(), candidates.end(),
             [&](const Candidate& a, const Candidate& b) { return size(a) > size(b); });
@@ -366,6 +424,7 @@ void Builder::name(Candidate& candidate) const {
     }
   }
   site.label = site_label(site.stack);
+  if (model::is_postgres(candidate.key.kind)) add_detail(candidate.key, site);
 }
 
 }  // namespace

@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "user/analyze/connections.h"
 #include "user/analyze/estimate.h"
 #include "user/base/result.h"
 #include "user/model/record.h"
@@ -38,6 +40,15 @@ struct ReportBlock {
   double stands_for = 1;  ///< blocks, when the trace samples
 };
 
+/// What the resources of a site of PostgreSQL's kinds are: see model::SiteDetail.
+struct ReportDetail {
+  std::string sql;
+  std::string connection;
+  std::string state;
+  std::vector<std::string> names;
+  std::uint64_t connections = 0;
+};
+
 struct ReportSite {
   std::uint32_t pid = 0;  ///< 0: the trace does not say whose site it is
   std::string comm;
@@ -58,6 +69,7 @@ struct ReportSite {
   /// that was not observed; the rate itself where neither is.
   double growth_low = 0;
   double growth_high = 0;
+  std::optional<ReportDetail> detail;
   double oldest_seconds = 0;
   bool oldest_exact = false;  ///< false: no block that was seen is older; it may be younger
   bool stack_complete = false;
@@ -102,19 +114,26 @@ struct Report {
   /// they acquired and released is in no site.
   std::uint64_t stacks_recycled = 0;
 
-  // Over all sites that the filters let through, `top` cut or not.
+  // Over all sites that the filters let through, `top` cut or not. PostgreSQL's kinds apart: the
+  // memory of a result is in blocks of the heap.
   std::uint64_t all_sites = 0;
   std::uint64_t all_outstanding_count = 0;
   std::uint64_t all_outstanding_bytes = 0;
   std::optional<Estimate> all_estimate;
+  /// By kind, of those that were seen at all; whatever their age and size.
+  std::map<model::Kind, model::Counters> postgres;
   /// Which filters were applied, in words for the report's head; empty when none.
   std::string filters;
 
-  std::vector<ReportSite> sites;  ///< most outstanding bytes first
+  /// Of memory, most outstanding bytes first; then PostgreSQL's, most in number first.
+  std::vector<ReportSite> sites;
+
+  std::uint64_t all_connections = 0;          ///< to PostgreSQL
+  std::vector<ReportConnection> connections;  ///< those that hold most, most first
 };
 
 struct ReportOptions {
-  std::optional<std::size_t> top;       ///< keep only the first N sites
+  std::optional<std::size_t> top;       ///< keep only the first N sites, of memory and of the rest
   std::optional<double> older_seconds;  ///< only blocks at least this old
   std::uint64_t min_size = 0;           ///< only blocks of at least this size
   std::uint64_t max_size = UINT64_MAX;  ///< only blocks of at most this size

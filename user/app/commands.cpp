@@ -80,10 +80,21 @@ class RecordingSink final : public collect::RecordSink {
   symbolize::Symbolizer& symbolizer_;
 };
 
-LiveTraceConfig config_of(const Target& target, const TraceOptions& trace) {
+/// What is traced when nobody said which kinds: all, but with a budget only what can be sampled and
+/// paused to keep to it.
+std::vector<model::Kind> traced_kinds(const std::vector<model::Kind>& told,
+                                      const TraceOptions& trace) {
+  if (!told.empty() || !trace.budget_percent) return told;
+  return {model::Kind::heap, model::Kind::mmap};
+}
+
+LiveTraceConfig config_of(const Target& target, const TraceOptions& trace,
+                          const std::vector<model::Kind>& kinds) {
   LiveTraceConfig config;
   config.target = target;
   config.trace = trace;
+  config.kinds = traced_kinds(kinds, trace);
+  config.kinds_told = !kinds.empty();
   return config;
 }
 
@@ -98,11 +109,11 @@ Result<int> run_command(const TraceCommand& command) {
       Reporter::create(command.report, started_command ? STDERR_FILENO : STDOUT_FILENO, symbolizer);
   if (!reporter) return reporter.unexpected();
 
-  LiveTraceConfig config = config_of(command.target, command.trace);
+  LiveTraceConfig config = config_of(command.target, command.trace, command.report.kinds);
   config.min_size = command.report.min_size;
   config.max_size = command.report.max_size;
-  config.kinds = command.report.kinds;
-  bool prints_intervals = !command.trace.quiet && !started_command;
+  bool prints_intervals =
+      command.report.each_interval || (!command.trace.quiet && !started_command);
   config.walk_each_interval =
       prints_intervals && (command.report.older_seconds.has_value() || command.report.show_blocks);
   collect::TraceSink sink(trace);
@@ -131,10 +142,9 @@ Result<int> run_command(const RecordCommand& command) {
   model::Trace trace;
   auto file = collect::RecordingWriter::create(command.file);
   if (!file) return file.unexpected();
-  LiveTraceConfig config = config_of(command.target, command.trace);
+  LiveTraceConfig config = config_of(command.target, command.trace, command.kinds);
   config.min_size = command.min_size;
   config.max_size = command.max_size;
-  config.kinds = command.kinds;
 
   collect::TraceSink model_sink(trace);
   RecordingSink file_sink(**file, trace, symbolizer);

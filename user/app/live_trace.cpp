@@ -12,9 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "user/app/privileges.h"
@@ -35,11 +37,17 @@ std::uint64_t clock_ns(clockid_t clock) {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-std::vector<catalog::Row> wanted_rows(const std::vector<model::Kind>& kinds) {
+std::vector<catalog::Row> wanted_rows(const std::vector<model::Kind>& kinds, bool sees_free) {
   std::vector<lt_kind> wanted;
   for (model::Kind kind : kinds) wanted.push_back(static_cast<lt_kind>(kind));
-  if (wanted.empty()) wanted = {LT_KIND_HEAP, LT_KIND_MMAP};
-  return catalog::select(catalog::memory_rows(), wanted);
+  if (wanted.empty()) wanted = {LT_KIND_HEAP, LT_KIND_MMAP, LT_KIND_PG_CONNECTION};
+  const auto has = [&](auto is) { return std::ranges::any_of(wanted, is); };
+  std::vector<catalog::Row> rows = catalog::select(catalog::memory_rows(), wanted);
+  if (!has([](lt_kind kind) { return LT_KIND_IS_PG(kind); })) return rows;
+  std::ranges::copy(catalog::postgres_rows(), std::back_inserter(rows));
+  const bool frees = has([](lt_kind kind) { return kind == LT_KIND_HEAP; });
+  if (sees_free && !frees) rows.push_back(catalog::free_of_buffers_row());
+  return rows;
 }
 
 tracer::ProbeMode choose_probe_mode(const std::string& asked) {
@@ -118,7 +126,9 @@ Result<void> LiveTrace::open() {
   options.limits.sampling_base = config_.trace.sample_bytes.value_or(0);
   options.limits.min_size = config_.min_size;
   options.limits.max_size = config_.max_size;
-  options.rows = wanted_rows(config_.kinds);
+  options.limits.pg_connections = config_.trace.max_connections;
+  options.limits.pg_text_bytes = config_.trace.sql_bytes;
+  options.rows = wanted_rows(config_.kinds, config_.trace.sees_free);
   options.mode = choose_probe_mode(config_.trace.probe_mode);
   options.follow = config_.trace.follow;
   options.unwind_cache = config_.trace.unwind_cache.value_or(unwind::default_cache_folder());
@@ -154,6 +164,15 @@ Result<void> LiveTrace::open() {
 
   began_ns_ = clock_ns(CLOCK_MONOTONIC);
   tracer::EngineMaps maps = tracer_->engine().maps();
+  if (traces_postgres()) {
+    postgres_ = std::make_unique<PostgresTrace>(
+        PostgresTraceOptions{.sessions = {.raw_sql = config_.trace.raw_sql,
+                                          .max_connections = config_.trace.max_connections,
+                                          .max_resources = config_.trace.max_live,
+                                          .max_sites = config_.trace.max_sites},
+                             .pg_sessions = maps.pg_sessions},
+        [this](std::uint64_t monotonic_ns) { return source_->trace_time(monotonic_ns); });
+  }
   auto source = collect::LiveSource::create(
       {.events = maps.events,
        .call_sites = maps.call_sites,
@@ -164,6 +183,7 @@ Result<void> LiveTrace::open() {
        .site_lifetimes = maps.site_lifetimes,
        .losses = maps.losses,
        .probe_hits = maps.probe_hits,
+       .pg_sessions = maps.pg_sessions,
        .state_epoch = maps.state_epoch},
       {.began_ns = began_ns_,
        .sampling_base = config_.trace.sample_bytes.value_or(0),
@@ -177,7 +197,8 @@ Result<void> LiveTrace::open() {
            [this](const model::RawFrame& frame) {
              return tracer_->is_allocator_code(frame.module.value, frame.offset - 1);
            },
-       .python = python_handlers()},
+       .python = python_handlers(),
+       .sessions = postgres_.get()},
       outputs_.sink);
   if (!source) return source.unexpected();
   source_ = std::move(*source);
@@ -229,6 +250,7 @@ Result<void> LiveTrace::attach_running() {
   }
   if (auto resumed = tracer_->resume(); !resumed) return resumed;
   overhead_->begin();
+  tell_of_libpq();
   for (pid_t pid : config_.target.pids) {
     log::debug("attached to {}: {} functions that acquire", pid, tracer_->acquire_functions(pid));
   }
@@ -288,6 +310,10 @@ void LiveTrace::on_tick() {
 }
 
 void LiveTrace::finish() {
+  if (launcher_ && config_.kinds_told && traces_postgres() && !tracer_->has_seen_libpq()) {
+    log::warning("{} has not loaded libpq: it has no resources of PostgreSQL",
+                 config_.target.command.front());
+  }
   source_->stop_clock();
   overhead_->stop(*tracer_);
   tracer_->detach_all();  // counters and blocks are read when nothing changes them any more
@@ -297,6 +323,30 @@ void LiveTrace::finish() {
   note_sink_failure(source_->walk_blocks());
   named_frames_.emit_losses();
   emit(model::TraceEnd{.at_ns = now_ns()});
+}
+
+bool LiveTrace::traces_postgres() const {
+  return config_.kinds.empty() || std::ranges::any_of(config_.kinds, model::is_postgres);
+}
+
+bool LiveTrace::traces_others() const {
+  return config_.kinds.empty() || !std::ranges::all_of(config_.kinds, model::is_postgres);
+}
+
+// That it is not there is said only where it was asked for: most programs are no clients of
+// PostgreSQL. That it is there, only where nothing was: it may be what is looked for.
+void LiveTrace::tell_of_libpq() const {
+  for (pid_t pid : config_.target.pids) {
+    const bool has = tracer_->has_libpq(pid);
+    if (has && !config_.kinds_told && !traces_postgres()) {
+      log::info("process {} has loaded libpq: --kinds pg shows what it leaves open at its server",
+                pid);
+    }
+    if (has || !config_.kinds_told || !traces_postgres()) continue;
+    log::warning("process {} has not loaded libpq: {}; should it load libpq later, that is seen",
+                 pid,
+                 traces_others() ? "the other kinds are traced" : "there is nothing to trace yet");
+  }
 }
 
 void LiveTrace::tell_overhead() {

@@ -15,6 +15,7 @@
 #include "user/app/named_frames.h"
 #include "user/app/options.h"
 #include "user/app/overhead_control.h"
+#include "user/app/postgres_trace.h"
 #include "user/app/signals.h"
 #include "user/base/result.h"
 #include "user/collect/live_source.h"
@@ -30,7 +31,8 @@ struct LiveTraceConfig {
   TraceOptions trace;
   std::uint64_t min_size = 0;
   std::uint64_t max_size = UINT64_MAX;
-  std::vector<model::Kind> kinds;
+  std::vector<model::Kind> kinds;   ///< empty: all
+  bool kinds_told = false;          ///< by the user
   bool walk_each_interval = false;  ///< single blocks are wanted in each interval's report
 };
 
@@ -83,6 +85,9 @@ class LiveTrace {
   void on_child();
   void continue_starting_command();
   void check_hooked();
+  [[nodiscard]] bool traces_postgres() const;
+  [[nodiscard]] bool traces_others() const;
+  void tell_of_libpq() const;
   void pass_on(const signalfd_siginfo& signal);
   void reap_lost_targets();
   model::RawFrame resolve(const lt_event_header& of, std::uint64_t address);
@@ -97,6 +102,7 @@ class LiveTrace {
   SignalReader signals_;
   std::unique_ptr<tracer::Tracer> tracer_;
   std::unique_ptr<OverheadControl> overhead_;
+  std::unique_ptr<PostgresTrace> postgres_;
   std::unique_ptr<collect::LiveSource> source_;
   std::optional<tracer::Launcher> launcher_;
 

@@ -137,7 +137,8 @@ void LiveTrace::reap_lost_targets() {
 
 void LiveTrace::check_hooked() {
   pid_t pid = launcher_ ? launcher_->pid() : -1;
-  if (pid < 0 || failure_ || tracer_->acquire_functions(pid) > 0) return;
+  // A client of PostgreSQL may load libpq later.
+  if (pid < 0 || failure_ || !traces_others() || tracer_->acquire_functions(pid) > 0) return;
   failure_ =
       Error{fmt::format("{} has no allocator that leaktrace knows", config_.target.command.front()),
             "neither it nor a library of it defines malloc or the like under a name that "

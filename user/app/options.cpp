@@ -30,6 +30,7 @@ struct Line {
   std::string budget;
   std::optional<std::uint64_t> max_live;
   std::vector<std::string> kinds;
+  std::string show_sql;
   bool json = false;
   std::string probes;
   bool verbose = false;
@@ -122,8 +123,11 @@ std::string check_not_empty(std::string& name) {
 
 // A kind's name, or a prefix that names a family ("pg" for pg.cursor and the others).
 std::string check_kind(std::string& name) {
-  if (model::kind_from_name(name)) return {};
-  return fmt::format("'{}' is no kind of resource: heap and mmap are", name);
+  if (!model::kinds_from_name(name).empty()) return {};
+  std::vector<std::string_view> names;
+  for (model::Kind kind : model::kKinds) names.push_back(model::kind_name(kind));
+  return fmt::format("'{}' is no kind of resource: {} are, and pg for all that begin so", name,
+                     fmt::join(names, ", "));
 }
 
 std::string unwind_cache_help() {
@@ -157,6 +161,34 @@ void add_report_options(CLI::App& command, Line& line) {
   group->add_flag("--show-blocks", line.report.show_blocks, "List the single blocks of each site");
 }
 
+void add_each_interval(CLI::App& command, Line& line) {
+  command.get_option_group("Report")->add_flag(
+      "--each-interval", line.report.each_interval,
+      "Write the file of -o each interval, whole each time, and not only at the end");
+}
+
+// "raw" or "normalized".
+void add_postgres_options(CLI::App& command, Line& line) {
+  auto* group = command.add_option_group("PostgreSQL clients (libpq)");
+  group
+      ->add_option("--show-sql", line.show_sql,
+                   "SQL in reports and recordings: normalized, with every literal replaced, or raw "
+                   "(normalized)")
+      ->check(CLI::IsMember({"raw", "normalized"}))
+      ->option_text("HOW");
+  group
+      ->add_option("--sql-bytes", line.trace.sql_bytes,
+                   "Bytes of an SQL text that are read; longer ones are cut, and said to be (4096)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint32_t{512}, std::uint32_t{65536}))
+      ->option_text("SIZE");
+  group
+      ->add_option("--max-connections", line.trace.max_connections,
+                   "Connections followed at once (65536)")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 24U))
+      ->option_text("N");
+}
+
 void add_symbol_options(CLI::App& command, Line& line) {
   command.add_option_group("Symbols")->add_flag(
       "--debuginfod", line.report.debuginfod,
@@ -165,7 +197,10 @@ void add_symbol_options(CLI::App& command, Line& line) {
 
 void add_selection_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Selection");
-  group->add_option("--kinds", line.kinds, "Kinds of resources: heap,mmap (all unless told)")
+  group
+      ->add_option("--kinds", line.kinds,
+                   "Kinds of resources: heap, mmap, pg.cursor and the like, pg for all of "
+                   "PostgreSQL's (all unless told; with a budget heap,mmap)")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->transform(CLI::Validator(check_kind, "KIND"))
@@ -255,15 +290,27 @@ void add_pids(CLI::App& command, Line& line) {
 
 std::vector<model::Kind> kinds_of(const Line& line) {
   std::vector<model::Kind> kinds;
-  for (const std::string& name : line.kinds) kinds.push_back(*model::kind_from_name(name));
+  for (const std::string& name : line.kinds) {
+    for (model::Kind kind : model::kinds_from_name(name)) {
+      if (std::ranges::find(kinds, kind) == kinds.end()) kinds.push_back(kind);
+    }
+  }
   return kinds;
+}
+
+/// Is nothing traced but what is always exact and never paused?
+bool is_only_postgres(const Line& line) {
+  return !line.report.kinds.empty() && std::ranges::all_of(line.report.kinds, model::is_postgres);
 }
 
 /// The options of the trace, with the defaults of what is traced where nothing was said: a running
 /// process must not be slowed, and of a command that is started every block is wanted.
 TraceOptions trace_of(const Line& line) {
   TraceOptions trace = line.trace;
-  if (line.target.command.empty()) {
+  trace.raw_sql = line.show_sql == "raw";
+  trace.sees_free =
+      !line.target.command.empty() || (line.sample_bytes == "exact" && line.budget == "off");
+  if (line.target.command.empty() && !is_only_postgres(line)) {
     trace.sample_bytes = kDefaultSampleBytes;
     trace.budget_percent = kDefaultBudgetPercent;
   }
@@ -331,7 +378,9 @@ class CommandLine {
   void add_trace(CLI::App& command) {
     add_report_options(command, line_);
     add_selection_options(command, line_);
+    add_each_interval(command, line_);
     add_symbol_options(command, line_);
+    add_postgres_options(command, line_);
     add_trace_options(command, line_);
   }
 
@@ -345,6 +394,7 @@ class CommandLine {
         "[ARGUMENTS]");
     add_selection_options(*record_, line_);
     add_symbol_options(*record_, line_);
+    add_postgres_options(*record_, line_);
     add_trace_options(*record_, line_);
   }
 
@@ -395,11 +445,22 @@ class CommandLine {
     if (record_->parsed() && line_.target.pids.empty() == line_.target.command.empty()) {
       throw CLI::ValidationError("record", "wants either -p PID or -- COMMAND");
     }
+    if (line_.report.each_interval && (line_.report.output.empty() || line_.report.output == "-")) {
+      throw CLI::ValidationError("--each-interval", "wants a file to write: -o FILE");
+    }
+    line_.report.kinds = kinds_of(line_);
+    const bool has_budget = !line_.budget.empty() && line_.budget != "off";
+    const bool samples = !line_.sample_bytes.empty() && line_.sample_bytes != "exact";
+    if (is_only_postgres(line_) && (has_budget || samples)) {
+      throw CLI::ValidationError(
+          has_budget ? "--budget" : "--sample-bytes",
+          "does not apply to --kinds of PostgreSQL alone: what sessions hold is known only when "
+          "every call is seen, so it is never sampled or paused");
+    }
     if (app_.get_subcommands().empty()) throw CLI::CallForHelp();
   }
 
   Command build() {
-    line_.report.kinds = kinds_of(line_);
     if (record_->parsed()) {
       return RecordCommand{line_.target,           trace_of(line_),    line_.report.min_size,
                            line_.report.max_size,  line_.report.kinds, line_.recording,

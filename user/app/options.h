@@ -24,7 +24,8 @@ struct ReportOptionsLine {
   std::uint64_t max_size = UINT64_MAX;
   std::vector<model::Kind> kinds;  ///< empty: all
   bool show_blocks = false;
-  bool debuginfod = false;  ///< ask debuginfod servers for debug files
+  bool debuginfod = false;     ///< ask debuginfod servers for debug files
+  bool each_interval = false;  ///< write the output each interval, not only at the end
 };
 
 /// Most blocks held at once unless told: a block of an exact trace is any that is outstanding, one
@@ -52,6 +53,11 @@ struct TraceOptions {
   std::string probe_mode = "auto";
   bool follow = false;
   bool quiet = false;  ///< no report each interval
+  /// Every free() is seen for the sake of libpq's buffers, where the heap is not traced.
+  bool sees_free = false;
+  bool raw_sql = false;                   ///< keep the literals in SQL
+  std::uint32_t sql_bytes = 4096;         ///< of SQL that are read
+  std::uint64_t max_connections = 65536;  ///< to PostgreSQL
 };
 
 /// What is traced: running processes, or a command to start.

@@ -74,10 +74,17 @@ Result<analyze::Report> Reporter::build(const model::Trace& trace) const {
 }
 
 void Reporter::print_interval(const model::Trace& trace) {
-  if (file_ || options_.format != "text") return;
+  const bool to_file = file_ && options_.each_interval;
+  if (!to_file && (file_ || options_.format != "text")) return;
   auto report = build(trace);
   if (!report) {
     log::debug("{}", report.error().message());
+    return;
+  }
+  if (to_file) {
+    if (auto written = file_->commit(format_->write(*report)); !written) {
+      log::debug("{}", written.error().message());
+    }
     return;
   }
   // A line apart, for the next one follows.

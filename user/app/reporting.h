@@ -27,7 +27,8 @@ class Reporter {
   [[nodiscard]] static Result<Reporter> create(const ReportOptionsLine& options, int terminal,
                                                symbolize::Symbolizer& symbolizer);
 
-  /// The trace as it stands, for a person who waits: text on the terminal only.
+  /// The trace as it stands: as text on the terminal for a person who waits, or into the file when
+  /// that is wanted each interval.
   void print_interval(const model::Trace& trace);
   /// The last word on a trace; waits for debug files that are being fetched. `cut_off`: of a
   /// recording without its end.

@@ -4,33 +4,21 @@
 #include <string_view>
 
 #include "user/catalog/row.h"
+#include "user/catalog/values.h"
 
 namespace leaktrace::catalog {
 namespace {
 
-constexpr lt_value_source kNothing{};
-constexpr lt_value_source kReturn{LT_FROM_RETURN, 0, 0, 0};
-
-constexpr lt_value_source argument(__u8 index) {
-  return {LT_FROM_ARGUMENT, index, 0, 0};
-}
-constexpr lt_value_source pointee(__u8 index) {
-  return {LT_FROM_POINTEE, index, 0, 0};
-}
-constexpr lt_value_source product(__u8 a, __u8 b) {
-  return {LT_FROM_PRODUCT, a, b, 0};
-}
-
 Row heap_acquire(std::string_view symbol, lt_value_source weight) {
   return {std::string(symbol), Applies::always,
-          lt_row{LT_OP_ACQUIRE, LT_KIND_HEAP, LT_SUCCESS_NONNULL, LT_EXTENT_POINT, kReturn, weight,
-                 kNothing, kNothing, kNothing}};
+          memory_row(LT_OP_ACQUIRE, LT_KIND_HEAP, LT_SUCCESS_NONNULL, LT_EXTENT_POINT,
+                     {kReturn, weight, kNothing, kNothing, kNothing})};
 }
 
 Row heap_release(std::string_view symbol) {
   return {std::string(symbol), Applies::always,
-          lt_row{LT_OP_RELEASE, LT_KIND_HEAP, LT_SUCCESS_ALWAYS, LT_EXTENT_POINT, kNothing,
-                 kNothing, argument(0), kNothing, kNothing}};
+          memory_row(LT_OP_RELEASE, LT_KIND_HEAP, LT_SUCCESS_ALWAYS, LT_EXTENT_POINT,
+                     {kNothing, kNothing, argument(0), kNothing, kNothing})};
 }
 
 Row heap_replace(std::string_view symbol, lt_value_source weight) {
@@ -50,22 +38,22 @@ Row posix_memalign_row() {
 // void* mmap(addr, length, prot, flags, fd, offset)
 Row mmap_row(std::string_view symbol) {
   return {std::string(symbol), Applies::always,
-          lt_row{LT_OP_ACQUIRE, LT_KIND_MMAP, LT_SUCCESS_NOT_FAILED, LT_EXTENT_RANGE, kReturn,
-                 argument(1), kNothing, kNothing, argument(3)}};
+          memory_row(LT_OP_ACQUIRE, LT_KIND_MMAP, LT_SUCCESS_NOT_FAILED, LT_EXTENT_RANGE,
+                     {kReturn, argument(1), kNothing, kNothing, argument(3)})};
 }
 
 // int munmap(addr, length)
 Row munmap_row() {
   return {"munmap", Applies::always,
-          lt_row{LT_OP_RELEASE, LT_KIND_MMAP, LT_SUCCESS_ZERO, LT_EXTENT_RANGE, kNothing, kNothing,
-                 argument(0), argument(1), kNothing}};
+          memory_row(LT_OP_RELEASE, LT_KIND_MMAP, LT_SUCCESS_ZERO, LT_EXTENT_RANGE,
+                     {kNothing, kNothing, argument(0), argument(1), kNothing})};
 }
 
 // void* mremap(old_address, old_size, new_size, flags, … new_address)
 Row mremap_row() {
   return {"mremap", Applies::always,
-          lt_row{LT_OP_REPLACE, LT_KIND_MMAP, LT_SUCCESS_NOT_FAILED, LT_EXTENT_RANGE, kReturn,
-                 argument(2), argument(0), argument(1), argument(3)}};
+          memory_row(LT_OP_REPLACE, LT_KIND_MMAP, LT_SUCCESS_NOT_FAILED, LT_EXTENT_RANGE,
+                     {kReturn, argument(2), argument(0), argument(1), argument(3)})};
 }
 
 // The operators of <new>, as the Itanium C++ ABI mangles them where size_t is unsigned long.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "leaktrace/abi.h"
+#include "leaktrace/pg_abi.h"
 
 namespace leaktrace::catalog {
 
@@ -17,6 +18,9 @@ enum class Applies {
   /// malloc, where the block is counted already, and a second probe would cost without telling
   /// more.
   unless_object_imports_malloc,
+  /// Only once another file of the process imports the symbol: libpq calls it itself, for every
+  /// result, and a probe would cost without telling more.
+  once_imported,
 };
 
 /// One hooked function.
@@ -28,13 +32,22 @@ struct Row {
   [[nodiscard]] bool is_acquire() const { return abi.operation == LT_OP_ACQUIRE; }
   /// A return probe is needed to learn the handle or whether the call succeeded.
   [[nodiscard]] bool needs_return() const {
+    if (abi.pg_role == LT_PG_RESET) return false;
     return abi.operation != LT_OP_RELEASE || abi.success != LT_SUCCESS_ALWAYS;
   }
+  /// Of a PostgreSQL client: what is known of a session does not survive a pause, so there is none.
+  [[nodiscard]] bool is_postgres() const { return LT_KIND_IS_PG(abi.kind); }
 };
 
 /// The C and C++ allocation functions, by the names that glibc gives them. They apply to every
 /// object that defines the names, so to libraries that take malloc's place as well.
 [[nodiscard]] std::span<const Row> memory_rows();
+
+/// The functions of libpq. All of them are needed to know of any one kind of resource.
+[[nodiscard]] std::span<const Row> postgres_rows();
+/// free(), of what libpq gave away. Rows of the heap do that as well; without them it makes every
+/// free() of a program a trap.
+[[nodiscard]] Row free_of_buffers_row();
 
 /// The rows of the wanted kinds, in the order of their indices on the BPF side.
 [[nodiscard]] std::vector<Row> select(std::span<const Row> rows, std::span<const lt_kind> kinds);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "leaktrace/sampling.h"
@@ -159,6 +160,9 @@ int LiveSource::on_event(void* self, void* data, std::size_t size) {
 void LiveSource::handle(const lt_event_header& header, std::size_t size) {
   if (header.type == LT_EVENT_STACK) {
     handle_stack(reinterpret_cast<const lt_event_stack&>(header));
+  } else if (header.type == LT_EVENT_PG) {
+    if (size >= sizeof(lt_event_pg))
+      handle_session(reinterpret_cast<const lt_event_pg&>(header), size);
   } else if (header.type == LT_EVENT_PYTHON_CODE &&
              size >= sizeof(lt_event_python_code) + LT_PYTHON_SHORT_LINES) {
     handlers_.python.on_code(reinterpret_cast<const lt_event_python_code&>(header));
@@ -176,6 +180,12 @@ void LiveSource::handle_range(lt_event_range event) {
     event.stack_id = 0;
   }
   ranges_.apply(event, options_.began_ns);
+}
+
+void LiveSource::handle_session(const lt_event_pg& event, std::size_t size) {
+  if (handlers_.sessions == nullptr) return;
+  const model::StackId stack = event.stack_id == 0 ? model::StackId{} : stack_at({event.stack_id});
+  handlers_.sessions->on_event(event, size - sizeof(event), stack);
 }
 
 void LiveSource::handle_stack(const lt_event_stack& event) {
@@ -231,6 +241,8 @@ model::Counters LiveSource::counters_of(const SiteEntry& entry,
   if (options_.sampling_base != 0) {
     read.acquired_count = whole(sum.acquired_count);
     read.released_count = whole(sum.released_count);
+  }
+  if (options_.sampling_base != 0 && !model::is_postgres(entry.kind)) {
     read.estimate.acquired_samples = sum.acquired_samples;
     read.estimate.released_samples = sum.released_samples;
     const double base = static_cast<double>(options_.sampling_base);
@@ -281,13 +293,24 @@ std::vector<model::SiteCounters> LiveSource::take_changed_sites(
   std::vector<model::SiteCounters> sites;
   sites.reserve(changed.size());
   for (const model::SiteKey& site : changed) sites.push_back({site, totals_.total(site)});
-  for (const model::SiteCounters& range : ranges_.take_changed_sites()) {
-    const StackPlace place{range.site.stack.value};
+  std::vector<model::SiteCounters> of_events = ranges_.take_changed_sites();
+  if (handlers_.sessions != nullptr) {
+    std::ranges::move(handlers_.sessions->take_changed_sites(), std::back_inserter(of_events));
+  }
+  for (const model::SiteCounters& site : of_events) {
+    const StackPlace place{site.site.stack.value};
     recycler_.changed(place);
     recycler_.changed(other_place(place));
-    sites.push_back(range);
+    sites.push_back(site);
   }
   return sites;
+}
+
+// Of what is known from events: no table of the kernel says that these stacks hold something.
+std::unordered_set<model::StackId> LiveSource::stacks_of_events() const {
+  std::unordered_set<model::StackId> stacks = ranges_.stacks_in_use();
+  if (handlers_.sessions != nullptr) stacks.merge(handlers_.sessions->stacks_in_use());
+  return stacks;
 }
 
 Result<void> LiveSource::snapshot() {
@@ -308,6 +331,7 @@ Result<void> LiveSource::snapshot() {
   }
   ranges_.settle();
   ranges_.add_losses(*losses);
+  if (handlers_.sessions != nullptr) handlers_.sessions->add_losses(*losses);
 
   auto changed = take_changed_sites(*sites);
   add_unseen(changed);
@@ -318,8 +342,10 @@ Result<void> LiveSource::snapshot() {
                                                .losses = *losses,
                                                .probe_hits = *hits,
                                                .overhead = overhead_});
+  Result<void> detailed;
+  if (handlers_.sessions != nullptr) detailed = handlers_.sessions->emit_details(at_ns, sink_);
   auto recycled = recycle_if_full(*sites);
-  for (const Result<void>& outcome : {drained, accepted, recycled}) {
+  for (const Result<void>& outcome : {drained, accepted, detailed, recycled}) {
     if (!outcome) return outcome;
   }
   return {};
@@ -342,6 +368,7 @@ Result<void> LiveSource::walk_blocks() {
   model::Blocks record{.at_ns = now_ns(), .blocks = {}};
   ranges_.settle();
   ranges_.append_blocks(record.blocks);
+  if (handlers_.sessions != nullptr) handlers_.sessions->append_blocks(record.blocks);
   Result<void> outcome;
   bool sent = false;
   auto send = [&] {
@@ -352,7 +379,7 @@ Result<void> LiveSource::walk_blocks() {
   };
   live_.each([&](std::uint64_t handle, const lt_resource& resource) {
     model::Block block = block_of(handle, resource);
-    if (survival_.has_windows()) {
+    if (survival_.has_windows() && !LT_KIND_IS_PG(resource.kind)) {
       const double alive = survival_.alive(live_block_of(resource));
       if (alive < kPresumedReleased) return;
       block.stands_for *= alive;
@@ -377,6 +404,8 @@ model::Block LiveSource::block_of(std::uint64_t handle, const lt_resource& resou
 }
 
 void LiveSource::image_ended(model::ImageId image, bool keep) {
+  drop_sessions(image);
+  if (handlers_.sessions != nullptr) handlers_.sessions->image_ended(image, keep);
   if (keep) {
     survival_.image_exited(image);
     return;
@@ -387,6 +416,14 @@ void LiveSource::image_ended(model::ImageId image, bool keep) {
   dropped_images_.push_back(image.value);
   if (dropped_images_.size() < kImagesPerSweep) return;
   if (auto dropped = drop_images(); !dropped && !failure_) failure_ = dropped.error();
+}
+
+// Nobody calls PQfinish for an image that is gone.
+void LiveSource::drop_sessions(model::ImageId image) {
+  if (handlers_.sessions == nullptr || !handlers_.sessions->knows(image)) return;
+  auto dropped = delete_entries_if<lt_pg_session_key, lt_pg_session>(
+      maps_.pg_sessions, [&](const auto& key) { return key.image == image.value; });
+  if (!dropped && !failure_) failure_ = dropped.error();
 }
 
 Result<void> LiveSource::drop_images() {

@@ -17,6 +17,7 @@
 #include "user/collect/range_table.h"
 #include "user/collect/record_sink.h"
 #include "user/collect/ring_position.h"
+#include "user/collect/session_keeper.h"
 #include "user/collect/site_totals.h"
 #include "user/collect/stack_recycler.h"
 #include "user/collect/survival.h"
@@ -37,6 +38,7 @@ struct LiveMaps {
   int site_lifetimes = -1;
   int losses = -1;
   int probe_hits = -1;
+  int pg_sessions = -1;
   volatile std::uint32_t* state_epoch = nullptr;
 };
 
@@ -70,6 +72,7 @@ struct LiveHandlers {
   /// the allocator's own. Asked for when blocks are sampled: the programs know it otherwise.
   std::function<bool(const model::RawFrame&)> in_allocator;
   PythonHandlers python;
+  SessionKeeper* sessions = nullptr;  ///< of PostgreSQL clients; belongs to the caller
 };
 
 struct LiveOptions {
@@ -142,6 +145,7 @@ class LiveSource {
   void handle_stack(const lt_event_stack& event);
   [[nodiscard]] std::vector<model::RawFrame> frames_of(const lt_event_stack& event);
   void handle_range(lt_event_range event);
+  void handle_session(const lt_event_pg& event, std::size_t size);
   void emit(const model::Record& record);
   [[nodiscard]] model::Counters counters_of(const SiteEntry& entry,
                                             const lt_site_counters& counters) const;
@@ -151,6 +155,8 @@ class LiveSource {
       const std::vector<SiteReading>& reading);
   [[nodiscard]] Result<model::Losses> read_losses();
   [[nodiscard]] Result<void> drop_images();
+  void drop_sessions(model::ImageId image);
+  [[nodiscard]] std::unordered_set<model::StackId> stacks_of_events() const;
   [[nodiscard]] Result<void> reconcile_after(std::uint64_t overflows);
   [[nodiscard]] Result<void> recycle_if_full(const std::vector<SiteReading>& reading);
   [[nodiscard]] std::vector<StackPlace> choose_idle(const std::vector<SiteReading>& reading) const;

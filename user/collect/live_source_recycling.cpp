@@ -14,12 +14,15 @@ namespace {
 constexpr int kDrainAttempts = 20;
 constexpr timespec kBetweenAttempts{.tv_sec = 0, .tv_nsec = 1'000'000};
 
+/// Kinds that are counted in the kernel, or that a stack may have been estimated for.
+constexpr std::array kCountedKinds = {model::Kind::heap, model::Kind::mmap,
+                                      model::Kind::pg_connection, model::Kind::pg_result,
+                                      model::Kind::pg_buffer};
+
 /// The entries that a stack may have in the table of sites.
-std::array<SiteEntry, LT_KIND_COUNT - 1> entries_at(StackPlace place, model::ImageId image) {
-  std::array<SiteEntry, LT_KIND_COUNT - 1> entries;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    entries[i] = {place, image, static_cast<model::Kind>(i + 1)};
-  }
+std::array<SiteEntry, kCountedKinds.size()> entries_at(StackPlace place, model::ImageId image) {
+  std::array<SiteEntry, kCountedKinds.size()> entries;
+  for (std::size_t i = 0; i < entries.size(); ++i) entries[i] = {place, image, kCountedKinds[i]};
   return entries;
 }
 
@@ -51,13 +54,16 @@ std::vector<StackPlace> LiveSource::choose_idle(const std::vector<SiteReading>& 
   const std::size_t wanted =
       std::max({TableUse{recycler_.size(), kernel_stacks_.max_stacks(), growth}.excess(),
                 TableUse{reading.size(), kernel_stacks_.max_sites(), growth}.excess(),
-                TableUse{ranges_.site_count(), options_.ranges.max_sites, growth}.excess()});
+                TableUse{ranges_.site_count(), options_.ranges.max_sites, growth}.excess(),
+                TableUse{handlers_.sessions != nullptr ? handlers_.sessions->site_count() : 0,
+                         options_.ranges.max_sites, growth}
+                    .excess()});
   if (wanted == 0) return {};
   std::unordered_set<StackPlace> holding;
   for (const auto& [entry, counters] : reading) {
     if (!holds_nothing(counters)) holding.insert(entry.place);
   }
-  const auto mapped = ranges_.stacks_in_use();
+  const auto mapped = stacks_of_events();
   return recycler_.choose(wanted, [&](StackPlace place) {
     return holding.contains(place) || mapped.contains(stack_at(place));
   });
@@ -88,7 +94,7 @@ bool LiveSource::is_idle(StackPlace place) const {
 
 /// Removes those that are idle still; returns the stacks that have no place any more.
 std::vector<model::StackId> LiveSource::remove_idle(const std::vector<StackPlace>& retired) {
-  const auto mapped = ranges_.stacks_in_use();
+  const auto mapped = stacks_of_events();
   std::vector<model::StackId> gone;
   for (StackPlace place : retired) {
     const model::StackId stack = stack_at(place);
@@ -100,6 +106,7 @@ std::vector<model::StackId> LiveSource::remove_idle(const std::vector<StackPlace
     gone.push_back(stack);
   }
   ranges_.forget(gone);
+  if (handlers_.sessions != nullptr) handlers_.sessions->forget(gone);
   return gone;
 }
 

@@ -76,7 +76,10 @@ LiveBlock LiveSource::live_block_of(const lt_resource& resource) const {
 
 LiveWalk LiveSource::live_blocks() const {
   return [this](const std::function<void(const LiveBlock&)>& visit) {
-    live_.each([&](std::uint64_t, const lt_resource& resource) { visit(live_block_of(resource)); });
+    live_.each([&](std::uint64_t, const lt_resource& resource) {
+      // PostgreSQL's are always observed.
+      if (!LT_KIND_IS_PG(resource.kind)) visit(live_block_of(resource));
+    });
   };
 }
 

@@ -150,6 +150,70 @@ Decoded read(const pb::TraceEnd& in) {
   return {model::TraceEnd{.at_ns = in.at_ns()}};
 }
 
+/// The kind of that number, which must be one that the model has a name for.
+Result<model::Kind> kind_of(std::uint32_t number) {
+  const auto kind = static_cast<model::Kind>(number);
+  if (!model::kind_from_name(model::kind_name(kind))) {
+    return fail(fmt::format("unknown kind {} of resource", number));
+  }
+  return kind;
+}
+
+Decoded read(const pb::SiteDetail& in) {
+  const auto kind = kind_of(in.kind());
+  if (!kind) return kind.unexpected();
+  model::SiteDetail out{.site = {{in.stack()}, {in.image()}, *kind},
+                        .sql = in.sql(),
+                        .connection = in.connection(),
+                        .state = in.state(),
+                        .names = {in.name().begin(), in.name().end()},
+                        .connections = in.connections()};
+  return {std::move(out)};
+}
+
+Result<model::Connection> read_connection(const pb::Connection& in) {
+  if (in.state() > static_cast<std::uint32_t>(model::ConnectionState::broken)) {
+    return fail(fmt::format("unknown state {} of a connection", in.state()));
+  }
+  model::Connection out{.image = {in.image()},
+                        .handle = in.handle(),
+                        .host = in.host(),
+                        .port = in.port(),
+                        .database = in.database(),
+                        .user = in.user(),
+                        .state = static_cast<model::ConnectionState>(in.state()),
+                        .from_start = in.from_start(),
+                        .since_ns = in.since_ns(),
+                        .state_since_ns = in.state_since_ns(),
+                        .transaction_since_ns = in.transaction_since_ns(),
+                        .open_count = in.open_count(),
+                        .open_by_kind = {},
+                        .open = {}};
+  if (!same_length(in.kind(), in.kind_count())) return uneven("connection");
+  for (int i = 0; i < in.kind_size(); ++i) {
+    const auto kind = kind_of(in.kind(i));
+    if (!kind) return kind.unexpected();
+    out.open_by_kind[*kind] = in.kind_count(i);
+  }
+  for (const pb::OpenResource& open : in.open()) {
+    const auto kind = kind_of(open.kind());
+    if (!kind) return kind.unexpected();
+    out.open.push_back(
+        {*kind, open.name(), open.sql(), open.state(), open.since_ns(), {open.stack()}});
+  }
+  return out;
+}
+
+Decoded read(const pb::Connections& in) {
+  model::Connections out{.at_ns = in.at_ns(), .count = in.count(), .connections = {}};
+  for (const pb::Connection& one : in.connection()) {
+    auto connection = read_connection(one);
+    if (!connection) return connection.unexpected();
+    out.connections.push_back(std::move(*connection));
+  }
+  return {std::move(out)};
+}
+
 Decoded read(const pb::Recycled& in, NumberedSites& sites) {
   model::Recycled out{.at_ns = in.at_ns(), .stacks = {}};
   out.stacks.reserve(static_cast<std::size_t>(in.stack_size()));
@@ -161,12 +225,9 @@ Decoded read(const pb::Recycled& in, NumberedSites& sites) {
 Result<void> define_sites(const pb::SiteDefinitions& in, NumberedSites& sites) {
   if (!same_length(in.stack(), in.image(), in.kind())) return uneven("call sites");
   for (int i = 0; i < in.stack_size(); ++i) {
-    const auto kind = static_cast<model::Kind>(in.kind(i));
-    // The model is what knows the kinds; a number without a name is none of them.
-    if (!model::kind_from_name(model::kind_name(kind))) {
-      return fail(fmt::format("unknown kind {} of resource", in.kind(i)));
-    }
-    sites.define({{in.stack(i)}, {in.image(i)}, kind});
+    const auto kind = kind_of(in.kind(i));
+    if (!kind) return kind.unexpected();
+    sites.define({{in.stack(i)}, {in.image(i)}, *kind});
   }
   return {};
 }
@@ -324,6 +385,10 @@ Decoded RecordDecoder::decode(std::string_view payload) {
       return read(frame.recycled(), state_->sites);
     case pb::Frame::kFileLoss:
       return read(frame.file_loss());
+    case pb::Frame::kSiteDetail:
+      return read(frame.site_detail());
+    case pb::Frame::kConnections:
+      return read(frame.connections());
     case pb::Frame::RECORD_NOT_SET:
       break;
   }

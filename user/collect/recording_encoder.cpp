@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "leaktrace/abi.h"
 #include "recording.pb.h"
 #include "user/collect/recording_codec.h"
 #include "user/collect/recording_sites.h"
@@ -68,10 +69,17 @@ void fill_overhead(const model::Overhead& overhead, pb::Overhead& out) {
   out.set_percent_of_target_cpu(overhead.percent_of_target_cpu);
 }
 
+/// A trace that has nothing to do with PostgreSQL takes no byte for its losses.
+std::size_t losses_to_write(const model::Losses& losses) {
+  std::size_t count = losses.size();
+  while (count > LT_LOSS_PG_TEXT_CUT && losses[count - 1] == 0) --count;
+  return count;
+}
+
 void fill_snapshot(const model::Snapshot& record, SiteNumbers& sites, pb::Snapshot& out) {
   out.set_at_ns(record.at_ns);
   out.set_probe_hits(record.probe_hits);
-  for (std::uint64_t loss : record.losses) out.add_losses(loss);
+  for (std::size_t i = 0; i < losses_to_write(record.losses); ++i) out.add_losses(record.losses[i]);
   if (record.overhead != model::Overhead{}) fill_overhead(record.overhead, *out.mutable_overhead());
   pb::Estimates& estimates = *out.mutable_estimates();
   Differ numbers;
@@ -108,6 +116,34 @@ void fill_blocks(const model::Blocks& walk, std::size_t first, std::size_t count
   }
   const auto& stands_for = out.stands_for();
   if (std::ranges::all_of(stands_for, [](double n) { return n == 1; })) out.clear_stands_for();
+}
+
+void fill_connection(const model::Connection& connection, pb::Connection& out) {
+  out.set_image(connection.image.value);
+  out.set_handle(connection.handle);
+  out.set_host(connection.host);
+  out.set_port(connection.port);
+  out.set_database(connection.database);
+  out.set_user(connection.user);
+  out.set_state(static_cast<std::uint32_t>(connection.state));
+  out.set_from_start(connection.from_start);
+  out.set_since_ns(connection.since_ns);
+  out.set_state_since_ns(connection.state_since_ns);
+  out.set_transaction_since_ns(connection.transaction_since_ns);
+  out.set_open_count(connection.open_count);
+  for (const auto& [kind, count] : connection.open_by_kind) {
+    out.add_kind(static_cast<std::uint32_t>(kind));
+    out.add_kind_count(count);
+  }
+  for (const model::OpenResource& open : connection.open) {
+    pb::OpenResource& one = *out.add_open();
+    one.set_kind(static_cast<std::uint32_t>(open.kind));
+    one.set_name(open.name);
+    one.set_sql(open.sql);
+    one.set_state(open.state);
+    one.set_since_ns(open.since_ns);
+    one.set_stack(open.stack.value);
+  }
 }
 
 /// Puts a record into a frame: one overload a type, so that a new one cannot be forgotten.
@@ -198,6 +234,27 @@ struct Filler {
     out.set_subject(static_cast<std::uint32_t>(record.subject));
     out.set_count(record.count);
     out.set_why(record.why);
+  }
+
+  void operator()(const model::SiteDetail& record) const {
+    auto& out = *frame.mutable_site_detail();
+    out.set_stack(record.site.stack.value);
+    out.set_image(record.site.image.value);
+    out.set_kind(static_cast<std::uint32_t>(record.site.kind));
+    out.set_sql(record.sql);
+    out.set_connection(record.connection);
+    out.set_state(record.state);
+    for (const std::string& name : record.names) out.add_name(name);
+    out.set_connections(record.connections);
+  }
+
+  void operator()(const model::Connections& record) const {
+    auto& out = *frame.mutable_connections();
+    out.set_at_ns(record.at_ns);
+    out.set_count(record.count);
+    for (const model::Connection& one : record.connections) {
+      fill_connection(one, *out.add_connection());
+    }
   }
 
   void operator()(const model::TraceEnd& record) const {

@@ -3,14 +3,16 @@
 // The one stream that everything right of `collect` is built from. A live trace and a recording
 // both are a sequence of these records:
 //
-//   TraceStart  Process* Module*  ( Module | Process | Stack | Counters | ProcessEnd )*  Blocks*
-//   FrameNames*  FileLoss*  TraceEnd
+//   TraceStart  Process* Module*
+//   ( Module | Process | Stack | Snapshot | SiteDetail | Connections | Recycled | ProcessEnd )*
+//   Blocks* FrameNames*  FileLoss*  TraceEnd
 //
 // A record refers only to what came before it. Times are nanoseconds since the trace began.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -157,11 +159,12 @@ struct SiteCounters {
 };
 
 /// The causes of loss, in the order of enum lt_loss.
-inline constexpr std::array<std::string_view, 13> kLossNames = {
-    "live_table_full",   "site_table_full", "stack_table_full", "thread_table_full",
-    "stack_truncated",   "stack_collision", "ring_overflow",    "missed_release",
-    "unmatched_release", "read_fault",      "abandoned_call",   "kernel_memory",
-    "process_table_full"};
+inline constexpr std::array<std::string_view, 18> kLossNames = {
+    "live_table_full",    "site_table_full", "stack_table_full", "thread_table_full",
+    "stack_truncated",    "stack_collision", "ring_overflow",    "missed_release",
+    "unmatched_release",  "read_fault",      "abandoned_call",   "kernel_memory",
+    "process_table_full", "pg_text_cut",     "pg_unparsed",      "pg_undecided",
+    "pg_unmatched_close", "pg_table_full"};
 
 /// Running totals of what was lost or guessed, by cause.
 using Losses = std::array<std::uint64_t, kLossNames.size()>;
@@ -213,6 +216,66 @@ struct Blocks {
   bool operator==(const Blocks&) const = default;
 };
 
+/// What the resources of a site are, where a count does not say it: of a cursor its SQL. The newest
+/// one of a site replaces the one before.
+struct SiteDetail {
+  SiteKey site;
+  std::string sql;         ///< of one that is open (the oldest), normalized unless told otherwise
+  std::string connection;  ///< "user@host:port/database" of the same; and how many others there are
+  std::string state;       ///< of pg.copy: "copy in", "pipeline", "single rows", …
+  std::vector<std::string> names;  ///< of open statements and cursors, the oldest first, some
+  std::uint64_t connections = 0;   ///< that hold something of the site
+  bool operator==(const SiteDetail&) const = default;
+};
+
+/// What a connection to PostgreSQL is doing.
+enum class ConnectionState : std::uint32_t {
+  unknown = 0,
+  idle = 1,
+  active = 2,          ///< results of a command are awaited
+  in_transaction = 3,  ///< idle in it
+  failed = 4,          ///< idle in a transaction that has failed
+  broken = 5,
+};
+
+/// Something that a connection has open.
+struct OpenResource {
+  Kind kind = Kind::pg_cursor;
+  std::string name;
+  std::string sql;    ///< normalized unless told otherwise
+  std::string state;  ///< "with hold", of pg.copy what it is
+  std::uint64_t since_ns = 0;
+  StackId stack;
+  bool operator==(const OpenResource&) const = default;
+};
+inline constexpr std::size_t kMostOpenListed = 100;
+
+struct Connection {
+  ImageId image;
+  std::uint64_t handle = 0;
+  std::string host, port, database, user;  ///< empty when unknown; never the password
+  ConnectionState state = ConnectionState::unknown;
+  bool from_start = false;     ///< seen since it was made: what it holds is all known
+  std::uint64_t since_ns = 0;  ///< made, or first seen
+  std::uint64_t state_since_ns = 0;
+  std::uint64_t transaction_since_ns = 0;  ///< 0: in none
+  std::uint64_t open_count = 0;            ///< of which `open` lists some
+  std::map<Kind, std::uint64_t> open_by_kind;
+  std::vector<OpenResource> open;
+  bool operator==(const Connection&) const = default;
+};
+
+/// "user@host:port/database", as much of it as is known; "connection 0x5581…" when nothing is.
+[[nodiscard]] std::string connection_words(const Connection& connection);
+
+/// The connections to PostgreSQL as they are; each replaces the one before.
+struct Connections {
+  std::uint64_t at_ns = 0;
+  std::uint64_t count = 0;  ///< of which `connections` lists some: those that hold most
+  std::vector<Connection> connections;
+  bool operator==(const Connections&) const = default;
+};
+
 /// A frame as a person reads it.
 struct SourceFrame {
   std::string function;  ///< demangled; empty when no symbol is known
@@ -254,6 +317,6 @@ struct TraceEnd {
 };
 
 using Record = std::variant<TraceStart, Process, ProcessEnd, Module, Stack, Snapshot, Blocks,
-                            FrameNames, TraceEnd, FileLoss, Recycled>;
+                            FrameNames, TraceEnd, FileLoss, Recycled, SiteDetail, Connections>;
 
 }  // namespace leaktrace::model

@@ -79,6 +79,7 @@ void Trace::on(const ProcessEnd& record) {
   if (record.reason != EndReason::replaced) return;
   std::erase_if(sites_, [&](const auto& entry) { return entry.first.image == record.image; });
   std::erase_if(stacks_, [&](const auto& entry) { return entry.second.image == record.image; });
+  std::erase_if(details_, [&](const auto& entry) { return entry.first.image == record.image; });
   groups_.forget(record.image);
 }
 
@@ -158,6 +159,7 @@ void Trace::on(const Recycled& record) {
     return true;
   });
   for (const auto& [key, site] : folded) fold(key, site);
+  std::erase_if(details_, [&](const auto& entry) { return gone.contains(entry.first.stack); });
   for (StackId stack : gone) stacks_.erase(stack);
 }
 
@@ -179,6 +181,22 @@ void Trace::on(const FrameNames& record) {
 
 void Trace::on(const FileLoss& record) {
   file_losses_[{record.path, record.subject}] = record;
+}
+
+void Trace::on(const SiteDetail& record) {
+  SiteKey key = record.site;
+  key.stack = groups_.of(key.stack);
+  if (!was_replaced(key.image)) details_[key] = record;
+}
+
+void Trace::on(const Connections& record) {
+  now_ns_ = std::max(now_ns_, record.at_ns);
+  connections_ = record;
+}
+
+const SiteDetail* Trace::detail(const SiteKey& key) const {
+  const auto found = details_.find(key);
+  return found == details_.end() ? nullptr : &found->second;
 }
 
 void Trace::on(const TraceEnd& record) {

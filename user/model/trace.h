@@ -94,6 +94,11 @@ class Trace {
   /// Stacks that were dropped because they held nothing and the tables were full.
   [[nodiscard]] std::uint64_t recycled_stacks() const { return recycled_stacks_; }
 
+  /// What is held at a site of PostgreSQL's kinds, or null. `key` as in sites().
+  [[nodiscard]] const SiteDetail* detail(const SiteKey& key) const;
+  /// The newest, if there was one.
+  [[nodiscard]] const std::optional<Connections>& connections() const { return connections_; }
+
   /// The newest walk of single blocks, if there was one.
   [[nodiscard]] const std::optional<Blocks>& blocks() const { return blocks_; }
 
@@ -111,6 +116,8 @@ class Trace {
   void on(const FrameNames& record);
   void on(const TraceEnd& record);
   void on(const FileLoss& record);
+  void on(const SiteDetail& record);
+  void on(const Connections& record);
 
   TraceStart start_;
   std::map<ImageId, TracedProcess> processes_;
@@ -120,6 +127,8 @@ class Trace {
   std::unordered_map<SiteKey, Site> sites_;
   std::map<std::pair<ModuleId, std::uint64_t>, std::vector<SourceFrame>> names_;
   std::map<std::pair<std::string, FileSubject>, FileLoss> file_losses_;
+  std::unordered_map<SiteKey, SiteDetail> details_;
+  std::optional<Connections> connections_;
   std::optional<Blocks> blocks_;
   Losses losses_{};
   std::uint64_t probe_hits_ = 0;

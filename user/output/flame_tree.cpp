@@ -25,7 +25,7 @@ FlameFrame code_frame(const analyze::ReportFrame& frame) {
 
 void add(FlameNode& node, const analyze::ReportSite& site) {
   node.weight += flame_weight(site);
-  node.bytes += site.outstanding_bytes;
+  if (!model::is_postgres(site.kind)) node.bytes += site.outstanding_bytes;
   node.count += site.outstanding_count;
 }
 
@@ -51,6 +51,10 @@ std::vector<FlameFrame> flame_path(const analyze::ReportSite& site) {
       {site.pid == 0 ? "unknown process" : fmt::format("{}-{}", printable(site.comm), site.pid),
        {},
        {}});
+  // What is counted stands apart from what is weighed.
+  if (model::is_postgres(site.kind)) {
+    path.push_back({fmt::format("[{}]", model::kind_name(site.kind)), {}, {}});
+  }
   if (const std::string cut = stack_cut_words(site); !cut.empty()) {
     path.push_back({fmt::format("[{}]", cut), {}, {}});
   }
@@ -61,6 +65,7 @@ std::vector<FlameFrame> flame_path(const analyze::ReportSite& site) {
 }
 
 std::uint64_t flame_weight(const analyze::ReportSite& site) {
+  if (model::is_postgres(site.kind)) return site.outstanding_count;
   return site.outstanding_bytes > 0 ? site.outstanding_bytes : site.outstanding_count;
 }
 

@@ -75,6 +75,60 @@ Json array_of(const std::vector<T>& items, F to_json) {
   return out;
 }
 
+/// An empty object where there is no more to say of a site.
+Json detail(const analyze::ReportSite& site) {
+  Json out = Json::object();
+  if (!site.detail) return out;
+  out["sql"] = site.detail->sql;
+  out["connection"] = site.detail->connection;
+  out["connections"] = site.detail->connections;
+  out["names"] = site.detail->names;
+  out["state"] = site.detail->state;
+  return out;
+}
+
+Json open_resource(const analyze::ReportOpen& open) {
+  return {{"kind", std::string(model::kind_name(open.kind))},
+          {"name", open.name},
+          {"sql", open.sql},
+          {"state", open.state},
+          {"age_seconds", open.age_seconds},
+          {"label", open.label}};
+}
+
+Json connection(const analyze::ReportConnection& connection) {
+  Json out;
+  out["pid"] = connection.pid;
+  out["handle"] = hex(connection.handle);
+  out["connection"] = connection.words;
+  out["host"] = connection.host;
+  out["port"] = connection.port;
+  out["database"] = connection.database;
+  out["user"] = connection.user;
+  out["state"] = std::string(analyze::connection_state_name(connection.state));
+  out["state_seconds"] = connection.state_seconds;
+  out["transaction_seconds"] = connection.transaction_seconds;
+  out["known_seconds"] = connection.known_seconds;
+  out["seen_from_start"] = connection.from_start;
+  out["open_total"] = connection.open_total;
+  out["open"] = array_of(connection.open, open_resource);
+  return out;
+}
+
+Json postgres(const analyze::Report& report) {
+  Json out;
+  for (const char* count : {"open", "opened", "closed"}) out[count] = Json::object();
+  for (const auto& [kind, counters] : report.postgres) {
+    const std::string name(model::kind_name(kind));
+    out["open"][name] = counters.outstanding_count();
+    out["opened"][name] = counters.acquired_count;
+    out["closed"][name] = counters.released_count;
+  }
+  out["connections_total"] = report.all_connections;
+  out["connections"] = array_of(report.connections, connection);
+  return out;
+}
+
 Json site(const analyze::ReportSite& site) {
   Json out;
   out["pid"] = site.pid;
@@ -95,7 +149,7 @@ Json site(const analyze::ReportSite& site) {
                    {"high", site.growth_high}};
   out["oldest_seconds"] = site.oldest_seconds;
   out["oldest_exact"] = site.oldest_exact;
-  out["detail"] = Json::object();
+  out["detail"] = detail(site);
   out["stack_complete"] = site.stack_complete;
   out["stack_end"] = std::string(stack_end_name(site));
   out["frames_by_frame_pointer"] = site.by_frame_pointer;
@@ -133,6 +187,7 @@ std::string write_json(const analyze::Report& report) {
        {{"count", report.all_outstanding_count}, {"bytes", report.all_outstanding_bytes}}},
       {"estimate", estimate(report.all_estimate)}};
   out["sites"] = array_of(report.sites, site);
+  out["postgres"] = postgres(report);
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 

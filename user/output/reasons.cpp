@@ -36,7 +36,19 @@ constexpr LossMeaning kLossMeanings[] = {
     {"read_fault", "values that could not be read from the process: those calls were not counted"},
     {"abandoned_call", "calls left by longjmp or an exception before they returned: not counted"},
     {"kernel_memory", "not counted: the kernel had no memory for a table entry at that moment"},
-    {"process_table_full", "processes not traced: the table of processes was full"}};
+    {"process_table_full", "processes not traced: the table of processes was full"},
+    {"pg_text_cut", "SQL texts longer than --sql-bytes: what follows was not read"},
+    {"pg_unparsed",
+     "SQL that PostgreSQL's grammar does not know, read by its words alone: what it opens may be "
+     "missing"},
+    {"pg_undecided",
+     "commands whose effect is not known: their SQL was cut, unseen or not understood, or their "
+     "results were never taken; what they opened or closed may be wrong"},
+    {"pg_unmatched_close",
+     "statements, cursors and the like closed that were opened before tracing began, or unseen: "
+     "not "
+     "an error"},
+    {"pg_table_full", "connections, or what they opened, that found no room: --max-connections"}};
 
 constexpr std::array<std::string_view, 6> kStackEndNames = {"complete", "no_row",     "unreadable",
                                                             "depth",    "no_mapping", "rule"};

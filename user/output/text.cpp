@@ -10,6 +10,8 @@
 #include "user/output/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
+#include "user/output/text_layout.h"
+#include "user/output/text_postgres.h"
 #include "user/output/writers.h"
 
 namespace leaktrace::output {
@@ -19,56 +21,9 @@ using analyze::human_byte_rate;
 using analyze::human_bytes;
 using analyze::human_seconds;
 
-constexpr std::size_t kWidth = 100;
-constexpr std::size_t kIndent = 4;
 constexpr std::size_t kMostBlocks = 20;
 constexpr std::size_t kMostTargets = 5;
 constexpr std::size_t kMostFileLosses = 10;
-
-/// Words in lines of at most kWidth columns; lines after the first begin with `indent` blanks. The
-/// first begins behind `used` columns that are there already.
-std::string wrapped(std::string_view text, std::size_t used, std::size_t indent) {
-  std::string out;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(' '), text.size());
-    const std::string_view word = text.substr(0, end);
-    if (!out.empty() && used + 1 + columns(word) > kWidth) {
-      out += '\n' + std::string(indent, ' ');
-      used = indent;
-    } else if (!out.empty()) {
-      out += ' ';
-      ++used;
-    }
-    out += word;
-    used += columns(word);
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return out;
-}
-
-/// `prefix` and the text behind it, wrapped under its own beginning.
-std::string paragraph(const std::string& prefix, std::string_view text) {
-  const std::size_t indent = columns(prefix);
-  return prefix + wrapped(text, indent, indent) + '\n';
-}
-
-std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
-  return fmt::format("{} {}", count, count == 1 ? one : many);
-}
-
-std::string_view many(model::Kind kind) {
-  return kind == model::Kind::mmap ? "mappings" : "blocks";
-}
-
-std::string resources(model::Kind kind, std::uint64_t count) {
-  return counted(count, kind == model::Kind::mmap ? "mapping" : "block", many(kind));
-}
-
-/// "+1.75 blocks/s"; empty when it rounds to nothing.
-std::string count_rate(model::Kind kind, double per_second) {
-  if (std::abs(per_second) < 0.005) return {};
-  return fmt::format(", {:+.{}f} {}/s", per_second, std::abs(per_second) < 10 ? 2 : 0, many(kind));
-}
 
 std::string share(std::uint64_t part, std::uint64_t whole) {
   if (whole == 0) return {};
@@ -92,9 +47,11 @@ std::string period_words(const analyze::Report& report) {
 }
 
 std::string shown_words(const analyze::Report& report) {
-  if (report.sites.size() >= report.all_sites) return {};
-  if (report.sites.size() == 1) return "; the largest is shown";
-  return fmt::format("; the {} largest are shown", report.sites.size());
+  const auto shown = static_cast<std::size_t>(std::ranges::count_if(
+      report.sites, [](const auto& site) { return !model::is_postgres(site.kind); }));
+  if (shown >= report.all_sites) return {};
+  if (shown == 1) return "; the largest is shown";
+  return fmt::format("; the {} largest are shown", shown);
 }
 
 std::string total_words(const analyze::Report& report) {
@@ -116,7 +73,10 @@ std::string head(const analyze::Report& report) {
   out += head_line("period", period_words(report));
   out += head_line("mode", mode_words(report));
   if (!report.filters.empty()) out += head_line("filters", report.filters);
-  out += head_line("total", total_words(report));
+  const std::string postgres = postgres_total_words(report);
+  const bool memory = report.all_sites > 0 || report.all_estimate || postgres.empty();
+  if (memory) out += head_line("total", total_words(report));
+  if (!postgres.empty()) out += head_line(memory ? "" : "total", postgres);
   return out;
 }
 
@@ -143,22 +103,25 @@ std::string total_of_site(const analyze::ReportSite& site) {
       human_bytes(site.total.released_bytes), resources(site.kind, site.total.released_count));
 }
 
+std::string verdict_line(const analyze::ReportSite& site) {
+  if (site.verdict == analyze::Verdict::undecided) return {};
+  // A tenth of a percent is the step that is shown; 100 % sure is nobody.
+  const double percent = std::min(std::floor(site.confidence * 1000) / 10, 99.9);
+  return paragraph(std::string(kIndent, ' '),
+                   fmt::format("{} ({:.1f} % sure): {}", analyze::verdict_name(site.verdict),
+                               percent, printable(site.evidence)));
+}
+
 std::string site_numbers(const analyze::ReportSite& site, std::uint64_t all_bytes) {
   const std::string indent(kIndent, ' ');
+  if (model::is_postgres(site.kind)) return postgres_site_lines(site) + verdict_line(site);
   std::string out;
   for (const std::string& words :
-       {amount_words(site, all_bytes), estimate_words(site, many(site.kind)),
-        unseen_words(site, many(site.kind)), total_of_site(site)}) {
+       {amount_words(site, all_bytes), estimate_words(site, many_of(site.kind)),
+        unseen_words(site, many_of(site.kind)), total_of_site(site)}) {
     if (!words.empty()) out += paragraph(indent, words);
   }
-  if (site.verdict != analyze::Verdict::undecided) {
-    // A tenth of a percent is the step that is shown; 100 % sure is nobody.
-    const double percent = std::min(std::floor(site.confidence * 1000) / 10, 99.9);
-    out +=
-        paragraph(indent, fmt::format("{} ({:.1f} % sure): {}", analyze::verdict_name(site.verdict),
-                                      percent, printable(site.evidence)));
-  }
-  return out;
+  return out + verdict_line(site);
 }
 
 /// "file:line  (module)", as much of it as is known.
@@ -308,12 +271,15 @@ std::string foot(const analyze::Report& report) {
 
 std::string write_text(const analyze::Report& report) {
   std::string out = head(report);
-  if (report.all_sites == 0) {
+  if (report.sites.empty() && report.all_sites == 0) {
     out +=
         report.sampling_bytes > 0 ? "\nno sample is outstanding\n" : "\nnothing is outstanding\n";
   }
   for (std::size_t i = 0; i < report.sites.size(); ++i) {
     out += site_lines(report.sites[i], i + 1, report);
+  }
+  if (const std::string connections = connection_lines(report); !connections.empty()) {
+    out += '\n' + connections;
   }
   return out + '\n' + foot(report);
 }

@@ -16,7 +16,8 @@ namespace leaktrace::output {
 
 /// Folded stacks: "comm-pid;outer;…;inner weight", one line a stack, sorted. The weight is the
 /// outstanding bytes; a stack that holds only blocks of zero bytes weighs one a block, so that it
-/// is not lost to tools that drop lines without weight.
+/// is not lost to tools that drop lines without weight. PostgreSQL's kinds,
+/// "comm-pid;[pg.cursor];…", weigh one each.
 [[nodiscard]] std::string write_folded(const analyze::Report& report);
 
 /// An interactive flame graph in one SVG file that loads nothing from anywhere. Widths are the

@@ -74,6 +74,9 @@ class SymbolReader {
   void take(std::string_view name, const GElf_Sym& symbol) {
     if (symbol.st_shndx == SHN_UNDEF) {
       if (name == "malloc") image_.imports_malloc = true;
+      if (auto found = wanted_.find(std::string(name)); found != wanted_.end()) {
+        image_.imports.push_back(*found);
+      }
       return;
     }
     if (name == "_r_debug" && GELF_ST_TYPE(symbol.st_info) == STT_OBJECT) {

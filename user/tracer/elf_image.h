@@ -32,8 +32,9 @@ struct ElfImage {
   std::uint16_t machine = 0;       ///< EM_X86_64 and the like
   std::uint64_t entry_offset = 0;  ///< of the entry point, in the file
   bool imports_malloc = false;
-  std::uint64_t loader_state = 0;  ///< address of _r_debug, in the dynamic loader; 0: not there
-  std::vector<Segment> segments;   ///< PT_LOAD
+  std::vector<std::string> imports;  ///< those of the wanted names that come from other files
+  std::uint64_t loader_state = 0;    ///< address of _r_debug, in the dynamic loader; 0: not there
+  std::vector<Segment> segments;     ///< PT_LOAD
   std::vector<FunctionSymbol> functions;  ///< those of the wanted names that the file defines
 
   /// Reads the file. `wanted`: the function names to look for, in .dynsym and .symtab. A symbol

@@ -83,6 +83,7 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   skeleton->rodata->stack_depth = limits.stack_depth;
   skeleton->rodata->max_threads = limits.threads;
   skeleton->rodata->live_buckets = buckets;
+  skeleton->rodata->pg_text_bytes = limits.pg_text_bytes;
   skeleton->bss->sampling.base = limits.sampling_base;
   auto& maps = skeleton->maps;
   bpf_map__set_max_entries(maps.live_resources, buckets);
@@ -91,6 +92,7 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   bpf_map__set_max_entries(maps.call_sites, static_cast<std::uint32_t>(limits.sites));
   bpf_map__set_max_entries(maps.site_lifetimes, static_cast<std::uint32_t>(limits.sites));
   bpf_map__set_max_entries(maps.events, limits.ring_bytes);
+  bpf_map__set_max_entries(maps.pg_sessions, static_cast<std::uint32_t>(limits.pg_connections));
 
   Engine engine(std::move(skeleton), mode);
   engine.choose_programs();
@@ -232,6 +234,7 @@ EngineMaps Engine::maps() const {
           .site_lifetimes = bpf_map__fd(maps.site_lifetimes),
           .losses = bpf_map__fd(maps.losses),
           .probe_hits = bpf_map__fd(maps.probe_hits),
+          .pg_sessions = bpf_map__fd(maps.pg_sessions),
           .state_epoch = &skeleton_->data->state_epoch};
 }
 
@@ -246,6 +249,10 @@ void Engine::set_sampling_step(std::uint32_t step) {
 
 void Engine::set_window(std::uint64_t now_ns) {
   skeleton_->bss->sampling.window_from = now_ns;
+}
+
+void Engine::close() {
+  skeleton_->bss->closing = 1;
 }
 
 lt_hits Engine::hits(std::uint32_t slot) const {
@@ -291,6 +298,13 @@ Result<void> Engine::set_python(std::uint32_t image, const lt_python& python) {
     return fail(describe_errno("cannot add to the table of Python processes", errno));
   }
   change_state();
+  return {};
+}
+
+Result<void> Engine::set_pg_layout(std::uint32_t index, const lt_pg_layout& layout) {
+  if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.pg_layouts), &index, &layout, BPF_ANY) != 0) {
+    return fail(describe_errno("cannot add to the table of libpq's", errno));
+  }
   return {};
 }
 

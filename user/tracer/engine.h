@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "leaktrace/abi.h"
+#include "leaktrace/pg_abi.h"
 #include "leaktrace/python_abi.h"
 #include "user/base/result.h"
 #include "user/catalog/row.h"
@@ -38,7 +39,9 @@ struct EngineLimits {
   std::uint64_t max_size = UINT64_MAX;
   std::uint64_t unwind_bytes = 256U << 20;  ///< kernel memory for unwind information
   std::uint32_t stack_depth = LT_MAX_FRAMES;
-  std::uint64_t sampling_base = 0;  ///< bytes; 0: every block
+  std::uint64_t sampling_base = 0;       ///< bytes; 0: every block
+  std::uint64_t pg_connections = 65536;  ///< to PostgreSQL that are followed at once
+  std::uint32_t pg_text_bytes = 4096;    ///< of SQL that are read, LT_PG_HEAD_BYTES at least
 };
 
 /// Descriptors of the maps that a collector reads; they belong to the engine.
@@ -52,6 +55,7 @@ struct EngineMaps {
   int site_lifetimes = -1;
   int losses = -1;
   int probe_hits = -1;
+  int pg_sessions = -1;
   volatile std::uint32_t* state_epoch = nullptr;  ///< to be counted up: see bpf/lib/processes.bpf.h
 };
 
@@ -101,11 +105,17 @@ class Engine {
   /// Says where an image keeps Python frames, so that its stacks have them.
   [[nodiscard]] Result<void> set_python(std::uint32_t image, const lt_python& python);
   void remove_python(std::uint32_t image);
+  /// Says where a build of libpq keeps things. `index`: from 1, below LT_PG_MAX_LAYOUTS; the
+  /// cookies of its functions have it.
+  [[nodiscard]] Result<void> set_pg_layout(std::uint32_t index, const lt_pg_layout& layout);
   /// Samples one block in `base << step` bytes from now on; `step` < LT_SAMPLING_STEPS. The base is
   /// fixed when the engine is loaded.
   void set_sampling_step(std::uint32_t step);
   /// Says that probes are attached again after a time without, from `now_ns` (CLOCK_MONOTONIC) on.
   void set_window(std::uint64_t now_ns);
+  /// Nothing is acquired any more; what is released still is. Before probes are taken away for
+  /// good.
+  void close();
   /// What tracing cost the processes of a slot, over all CPUs.
   [[nodiscard]] lt_hits hits(std::uint32_t slot) const;
 

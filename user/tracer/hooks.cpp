@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string_view>
@@ -33,7 +34,9 @@ bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
 }  // namespace
 
 std::uint64_t Hook::cookie() const {
-  return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) | std::uint64_t{site.pushed} << 32;
+  return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) |
+         std::uint64_t{pg_layout} << LT_COOKIE_LAYOUT_SHIFT | std::uint64_t{site.pushed} << 32 |
+         std::uint64_t{code_pages} << LT_COOKIE_CODE_PAGES_SHIFT;
 }
 
 std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module& module,
@@ -54,8 +57,26 @@ std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module
   }
   std::vector<ProbeSite> sites = choose_sites(module.fd.get(), module.image, requests, emulated);
   std::vector<Hook> hooks;
-  for (std::size_t i = 0; i < found.size(); ++i) hooks.push_back({found[i], std::move(sites[i])});
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    Hook& hook = hooks.emplace_back();
+    hook.row = found[i];
+    hook.site = std::move(sites[i]);
+  }
   return hooks;
+}
+
+std::vector<Hook> imported_hooks(const std::vector<Hook>& hooks,
+                                 const std::vector<catalog::Row>& rows,
+                                 const std::vector<const Module*>& files) {
+  std::vector<Hook> left;
+  std::ranges::copy_if(hooks, std::back_inserter(left), [&](const Hook& hook) {
+    const catalog::Row& row = rows[hook.row];
+    return row.applies != catalog::Applies::once_imported ||
+           std::ranges::any_of(files, [&](const Module* file) {
+             return std::ranges::find(file->image.imports, row.symbol) != file->image.imports.end();
+           });
+  });
+  return left;
 }
 
 CheckedHooks check_hooks(const std::vector<Hook>& hooks, const std::vector<catalog::Row>& rows,
@@ -71,10 +92,14 @@ CheckedHooks check_hooks(const std::vector<Hook>& hooks, const std::vector<catal
   if (declined.empty()) return {hooks, std::nullopt};
 
   const std::set<unsigned> given_up = kinds_given_back(declined, rows);
+  // What a session holds is known only when all that is done with it is seen.
+  const bool no_postgres = std::ranges::any_of(
+      declined, [&](const Hook* hook) { return rows[hook->row].is_postgres(); });
   CheckedHooks checked;
   for (const Hook& hook : hooks) {
+    const catalog::Row& row = rows[hook.row];
     const bool left_out = std::ranges::find(declined, &hook) != declined.end() ||
-                          given_up.contains(rows[hook.row].abi.kind);
+                          given_up.contains(row.abi.kind) || (no_postgres && row.is_postgres());
     if (!left_out) checked.hooks.push_back(hook);
   }
   std::vector<std::string> reasons;

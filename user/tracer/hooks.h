@@ -21,6 +21,9 @@ namespace leaktrace::tracer {
 struct Hook {
   std::uint32_t row = 0;
   ProbeSite site;
+  std::uint32_t pg_layout = 0;  ///< of a function of libpq: Engine::set_pg_layout; 0: none
+  /// Of such a function: pages of 4 KiB between the beginning of the object's code and the probe.
+  std::uint16_t code_pages = UINT16_MAX;
 
   /// What the BPF programs are given with the probe (LT_COOKIE_*).
   [[nodiscard]] std::uint64_t cookie() const;
@@ -38,6 +41,12 @@ struct ProbeLoss {
 /// are hooked by the row that comes first.
 [[nodiscard]] std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows,
                                            const Module& module, const ClassSet& emulated);
+
+/// Leaves out those of functions that none of these files imports, where that is asked for
+/// (Applies::once_imported).
+[[nodiscard]] std::vector<Hook> imported_hooks(const std::vector<Hook>& hooks,
+                                               const std::vector<catalog::Row>& rows,
+                                               const std::vector<const Module*>& files);
 
 struct CheckedHooks {
   std::vector<Hook> hooks;

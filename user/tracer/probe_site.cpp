@@ -99,10 +99,12 @@ std::size_t bytes_of(const FunctionSymbol& function) {
 
 SiteNeeds needs_of(const catalog::Row& row) {
   SiteNeeds needs;
-  for (const lt_value_source* value : {&row.abi.handle, &row.abi.weight, &row.abi.old_handle,
-                                       &row.abi.old_weight, &row.abi.flags}) {
+  for (const lt_value_source* value :
+       {&row.abi.handle, &row.abi.weight, &row.abi.old_handle, &row.abi.old_weight, &row.abi.flags,
+        &row.abi.pg_sql, &row.abi.pg_name}) {
     needs.arguments |= arguments_of(*value);
   }
+  if (row.abi.pg_role != LT_PG_NO_ROLE) needs.arguments |= 1U;  // the connection
   needs.stack_pointer = row.needs_return();
   return needs;
 }

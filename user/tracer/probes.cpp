@@ -32,9 +32,12 @@ bool replaces(const catalog::Row& row) {
   return row.abi.operation == LT_OP_REPLACE;
 }
 bool acquires(const catalog::Row& row) {
-  return row.abi.operation == LT_OP_ACQUIRE;
+  return row.abi.operation == LT_OP_ACQUIRE || row.abi.operation == LT_OP_NOTE;
 }
 bool returns_a_handle(const catalog::Row& row) {
+  return !releases(row) && row.needs_return();
+}
+bool does_not_release(const catalog::Row& row) {
   return !releases(row);
 }
 
@@ -46,7 +49,7 @@ constexpr std::array kApart = {Step{EngineProgram::release_exit, may_fail_to_rel
                                Step{EngineProgram::acquire_enter, acquires}};
 constexpr std::array kInSessions = {Step{EngineProgram::release_enter, releases_for_certain},
                                     Step{EngineProgram::call_session, may_fail_to_release},
-                                    Step{EngineProgram::call_session, returns_a_handle}};
+                                    Step{EngineProgram::call_session, does_not_release}};
 
 std::span<const Step> steps_of(ProbeMode mode) {
   if (mode == ProbeMode::session) return kInSessions;
@@ -54,10 +57,11 @@ std::span<const Step> steps_of(ProbeMode mode) {
 }
 
 ProbeTargets targets_of(const Step& step, const std::vector<Hook>& hooks,
-                        const std::vector<catalog::Row>& rows) {
+                        const std::vector<catalog::Row>& rows, bool of_postgres) {
   ProbeTargets targets;
   for (const Hook& hook : hooks) {
-    if (!step.takes(rows[hook.row])) continue;
+    const catalog::Row& row = rows[hook.row];
+    if (row.is_postgres() != of_postgres || !step.takes(row)) continue;
     targets.offsets.push_back(hook.site.offset);
     targets.cookies.push_back(hook.cookie());
   }
@@ -85,48 +89,62 @@ Result<FileProbes> FileProbes::attach(Engine& engine, const std::vector<catalog:
 
 void FileProbes::set_hooks(const Engine& engine, const std::vector<catalog::Row>& rows,
                            const std::vector<Hook>& hooks) {
-  attached_.clear();
+  pausable_.attached.clear();
+  lasting_.attached.clear();
   for (const Step& step : steps_of(engine.mode())) {
-    attached_.push_back({step.program, targets_of(step, hooks, rows)});
+    pausable_.attached.push_back({step.program, targets_of(step, hooks, rows, false)});
+    lasting_.attached.push_back({step.program, targets_of(step, hooks, rows, true)});
   }
   functions_ = hooks.size();
   acquire_functions_ = static_cast<std::size_t>(
       std::ranges::count_if(hooks, [&](const Hook& hook) { return acquires(rows[hook.row]); }));
 }
 
-Result<void> FileProbes::attach_one(Engine& engine, const Module& module, pid_t pid,
-                                    const Attached& what) {
-  auto links = engine.attach(what.program, pid, module.fd.get(), what.targets);
-  if (!links) return fail(module.path + ": " + links.error().what, links.error().advice);
-  std::move(links->begin(), links->end(), std::back_inserter(links_));
-  return {};
-}
-
-Result<void> FileProbes::attach_again(Engine& engine, const Module& module, pid_t pid) {
-  for (const Attached& what : attached_) {
-    if (auto attached = attach_one(engine, module, pid, what); !attached) return attached;
+Result<void> FileProbes::Group::attach(Engine& engine, const Module& module, pid_t pid) {
+  if (!links.empty()) return {};
+  for (const Attached& what : attached) {
+    auto made = engine.attach(what.program, pid, module.fd.get(), what.targets);
+    if (!made) return fail(module.path + ": " + made.error().what, made.error().advice);
+    std::move(made->begin(), made->end(), std::back_inserter(links));
   }
   return {};
 }
 
-std::vector<Link> FileProbes::take_links() {
-  std::vector<Link> links = std::exchange(links_, {});
-  std::ranges::reverse(links);
+Result<void> FileProbes::attach_again(Engine& engine, const Module& module, pid_t pid) {
+  if (auto attached = lasting_.attach(engine, module, pid); !attached) return attached;
+  return pausable_.attach(engine, module, pid);
+}
+
+std::vector<Link> FileProbes::Group::take_links() {
+  std::vector<Link> taken = std::exchange(links, {});
+  std::ranges::reverse(taken);
+  return taken;
+}
+
+std::vector<Link> FileProbes::take_pausable_links() {
+  return pausable_.take_links();
+}
+
+std::vector<Link> FileProbes::take_all_links() {
+  std::vector<Link> links = pausable_.take_links();
+  std::ranges::move(lasting_.take_links(), std::back_inserter(links));
   return links;
 }
 
 FileProbes& FileProbes::operator=(FileProbes&& other) noexcept {
   detach();
-  attached_ = std::move(other.attached_);
-  links_ = std::move(other.links_);
+  pausable_ = std::exchange(other.pausable_, {});
+  lasting_ = std::exchange(other.lasting_, {});
   functions_ = std::exchange(other.functions_, 0);
   acquire_functions_ = std::exchange(other.acquire_functions_, 0);
   return *this;
 }
 
 void FileProbes::detach() {
-  while (!links_.empty()) links_.pop_back();
-  attached_.clear();
+  for (Group* group : {&pausable_, &lasting_}) {
+    while (!group->links.empty()) group->links.pop_back();
+    group->attached.clear();
+  }
   functions_ = 0;
   acquire_functions_ = 0;
 }

@@ -43,12 +43,16 @@ class FileProbes {
   [[nodiscard]] std::size_t functions() const { return functions_; }
 
   /// Gives the probes away, in the order in which they are to be detached. What was attached is
-  /// remembered for attach_again().
-  [[nodiscard]] std::vector<Link> take_links();
+  /// remembered for attach_again(). Those of PostgreSQL clients stay: what is known of a session
+  /// does not survive a pause.
+  [[nodiscard]] std::vector<Link> take_pausable_links();
+  /// The same, and those that stayed.
+  [[nodiscard]] std::vector<Link> take_all_links();
   /// Has attach_again() attach these hooks.
   void set_hooks(const Engine& engine, const std::vector<catalog::Row>& rows,
                  const std::vector<Hook>& hooks);
-  /// Puts the same probes on the file again. The error is ESRCH's when the process is gone.
+  /// Puts the same probes on the file, those that are not there. The error is ESRCH's when the
+  /// process is gone.
   [[nodiscard]] Result<void> attach_again(Engine& engine, const Module& module, pid_t pid);
 
  private:
@@ -56,11 +60,17 @@ class FileProbes {
     EngineProgram program;
     ProbeTargets targets;
   };
-  [[nodiscard]] Result<void> attach_one(Engine& engine, const Module& module, pid_t pid,
-                                        const Attached& what);
+  /// Probes that come and go together.
+  struct Group {
+    std::vector<Attached> attached;  ///< in this order
+    std::vector<Link> links;         ///< in the order of attaching
 
-  std::vector<Attached> attached_;  ///< in this order
-  std::vector<Link> links_;         ///< in the order of attaching
+    [[nodiscard]] Result<void> attach(Engine& engine, const Module& module, pid_t pid);
+    [[nodiscard]] std::vector<Link> take_links();
+  };
+
+  Group pausable_;
+  Group lasting_;  ///< those of PostgreSQL clients
   std::size_t functions_ = 0;
   std::size_t acquire_functions_ = 0;
 };

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "user/base/log.h"
+#include "user/tracer/libpq_layout.h"
 #include "user/tracer/site_trial.h"
 
 namespace leaktrace::tracer {
@@ -18,6 +19,9 @@ namespace {
 
 std::vector<std::string> wanted_symbols(const std::vector<catalog::Row>& rows) {
   std::vector<std::string> names{kLoaderHook, kPythonEvaluation};
+  if (std::ranges::any_of(rows, &catalog::Row::is_postgres)) {
+    names.insert(names.end(), kLibpqAccessors.begin(), kLibpqAccessors.end());
+  }
   for (const catalog::Row& row : rows) names.push_back(row.symbol);
   return names;
 }
@@ -81,7 +85,9 @@ Result<void> Tracer::attach(pid_t pid) {
   if (processes_.contains(pid)) return {};
   auto result = add_process(pid, 0);
   if (result) result = rescan(pid, Tables::waited_for);
-  if (result && acquire_functions(pid) == 0) {
+  // A library that a PostgreSQL client opens later is waited for; an allocator is there, or never.
+  const bool wants_others = !std::ranges::all_of(options_.rows, &catalog::Row::is_postgres);
+  if (result && acquire_functions(pid) == 0 && (wants_others || is_gone(pid))) {
     result = is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
                           : Unexpected{nothing_to_hook(pid)};
   }
@@ -177,8 +183,22 @@ void Tracer::forget_image(std::uint32_t image) {
 
 const std::vector<Hook>& Tracer::hooks_of(const Module& module) {
   auto [found, is_new] = hooks_.try_emplace(module.id);
-  if (is_new) found->second = find_hooks(options_.rows, module, site_trial().emulated);
+  if (!is_new) return found->second;
+  found->second = find_hooks(options_.rows, module, site_trial().emulated);
+  learn_libpq(module, found->second);
   return found->second;
+}
+
+// Those of a file that are of use in a process with these mappings.
+std::vector<Hook> Tracer::hooks_in(pid_t pid, const std::vector<Mapping>& maps,
+                                   const Module& module) {
+  std::vector<const Module*> files;
+  for (const Mapping& mapping : maps) {
+    if (mapping.executable && mapping.is_file()) {
+      files.push_back(modules_.find_or_open(pid, mapping));
+    }
+  }
+  return imported_hooks(hooks_of(module), options_.rows, files);
 }
 
 // `maps` are all mappings of the process, and `mapping` the one to look at.
@@ -188,8 +208,8 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
   if (!process.looked_at.insert(module.id).second) return {};
   auto& owner = options_.follow ? shared_probes_ : process.probes;
   if (!owner.contains(module.id)) {
-    CheckedHooks checked =
-        check_hooks(hooks_of(module), options_.rows, module, MappedCode(pid, maps, mapping));
+    CheckedHooks checked = check_hooks(hooks_in(pid, maps, module), options_.rows, module,
+                                       MappedCode(pid, maps, mapping));
     if (options_.follow) check_other_processes(checked, options_.rows, module, mapping, pid);
     if (checked.loss) {
       process.declined = fmt::format("{}: {}", checked.loss->path, checked.loss->why);
@@ -376,8 +396,9 @@ std::size_t Tracer::acquire_functions(pid_t pid) const {
 }
 
 void Tracer::detach_all() {
+  engine_.close();
   if (pausing_.valid()) pausing_.wait();
-  std::vector<Link> links = take_all_links();
+  std::vector<Link> links = take_links(true);
   for (auto& [pid, process] : processes_) {
     for (auto& [module, hooks] : process.loader_hooks)
       std::ranges::move(hooks, std::back_inserter(links));

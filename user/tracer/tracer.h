@@ -107,13 +107,19 @@ class Tracer {
   /// each time, and frees the tables that nobody uses.
   void tend();
 
+  /// Has the process libpq? Where rows of its functions are, under whatever name; else by its name.
+  [[nodiscard]] bool has_libpq(pid_t pid) const;
+  /// The same of any process that was traced.
+  [[nodiscard]] bool has_seen_libpq() const { return !libpqs_.empty(); }
+
   /// Functions that acquire, hooked in a process or to be hooked when the pause is over. 0: nothing
   /// can be seen of it.
   [[nodiscard]] std::size_t acquire_functions(pid_t pid) const;
 
   /// Takes the probes on functions out of all processes, for a time; what follows processes and
-  /// their libraries stays. Begins at once; waiting for the kernel is left to the background. What
-  /// is attached to in that time gets its probes with all the others.
+  /// their libraries stays, and so do those of PostgreSQL clients. Begins at once; waiting for the
+  /// kernel is left to the background. What is attached to in that time gets its probes with all
+  /// the others.
   void pause();
   /// Has the kernel let go of all that pause() took away? Then no program runs, and probes can be
   /// put back.
@@ -165,6 +171,9 @@ class Tracer {
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Mapping& mapping,
                                      const std::vector<Mapping>& maps);
   [[nodiscard]] const std::vector<Hook>& hooks_of(const Module& module);
+  [[nodiscard]] std::vector<Hook> hooks_in(pid_t pid, const std::vector<Mapping>& maps,
+                                           const Module& module);
+  void learn_libpq(const Module& module, std::vector<Hook>& hooks);
   [[nodiscard]] Error nothing_to_hook(pid_t pid) const;
   void hook_loader(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
@@ -173,7 +182,7 @@ class Tracer {
   void announce_python(const TracedProcess& process);
   void forget_image(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
-  [[nodiscard]] std::vector<Link> take_all_links();
+  [[nodiscard]] std::vector<Link> take_links(bool all);
   void await_readiness();
   [[nodiscard]] Result<void> attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
   void check_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
@@ -198,6 +207,7 @@ class Tracer {
   std::vector<std::future<void>> letting_go_;  ///< of the probes that await_readiness() made
   std::future<void> pausing_;                  ///< uses what is above
   std::uint32_t last_image_ = 0;
+  std::set<std::uint32_t> libpqs_;  ///< modules
 };
 
 }  // namespace leaktrace::tracer

@@ -25,24 +25,28 @@ std::uint64_t monotonic_ns() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-void take_links(std::map<std::uint32_t, FileProbes>& probes, std::vector<Link>& links) {
+using Take = std::vector<Link> (FileProbes::*)();
+
+void take_links(std::map<std::uint32_t, FileProbes>& probes, Take take, std::vector<Link>& links) {
   for (auto& [module, of_file] : probes)
-    std::ranges::move(of_file.take_links(), std::back_inserter(links));
+    std::ranges::move((of_file.*take)(), std::back_inserter(links));
 }
 
 }  // namespace
 
-std::vector<Link> Tracer::take_all_links() {
+std::vector<Link> Tracer::take_links(bool all) {
+  const Take take = all ? &FileProbes::take_all_links : &FileProbes::take_pausable_links;
   std::vector<Link> links;
-  for (auto& [pid, process] : processes_) take_links(process.probes, links);
-  take_links(shared_probes_, links);
+  for (auto& [pid, process] : processes_)
+    leaktrace::tracer::take_links(process.probes, take, links);
+  leaktrace::tracer::take_links(shared_probes_, take, links);
   return links;
 }
 
 void Tracer::pause() {
   if (paused_) return;
   paused_ = true;
-  pausing_ = std::async(std::launch::async, [this, owned = take_all_links()]() mutable {
+  pausing_ = std::async(std::launch::async, [this, owned = take_links(false)]() mutable {
     await_readiness();
     window_to_ns_ = monotonic_ns();
     detach_together(std::move(owned));
@@ -117,8 +121,8 @@ void Tracer::check_again(pid_t pid, const std::vector<Mapping>& maps, const Modu
     return one.executable && one.is_file() && modules_.find_or_open(pid, one) == &module;
   });
   if (mapping == maps.end()) return;
-  CheckedHooks checked =
-      check_hooks(hooks_of(module), options_.rows, module, MappedCode(pid, maps, *mapping));
+  CheckedHooks checked = check_hooks(hooks_in(pid, maps, module), options_.rows, module,
+                                     MappedCode(pid, maps, *mapping));
   if (options_.follow) check_other_processes(checked, options_.rows, module, *mapping, pid);
   if (checked.hooks.size() >= of_file.functions()) return;
   of_file.set_hooks(engine_, options_.rows, checked.hooks);

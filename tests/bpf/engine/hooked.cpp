@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bpf/engine/hooked.h"
 
+#include "user/catalog/values.h"
+
 #define HOOKED extern "C" __attribute__((noinline, noclone, used))
 
 namespace {
@@ -109,16 +111,15 @@ HOOKED void* hooked_acquire_that_maps(void* handle, std::size_t, void* address,
 namespace leaktrace::test {
 namespace {
 
-constexpr lt_value_source kNothing{};
-constexpr lt_value_source kReturn{LT_FROM_RETURN, 0, 0, 0};
-constexpr lt_value_source argument(__u8 index) {
-  return {LT_FROM_ARGUMENT, index, 0, 0};
-}
+using catalog::argument;
+using catalog::kNothing;
+using catalog::kReturn;
+using catalog::memory_row;
 
 catalog::Row acquire(const char* symbol, lt_value_source weight) {
   return {symbol, catalog::Applies::always,
-          lt_row{LT_OP_ACQUIRE, LT_KIND_HEAP, LT_SUCCESS_NONNULL, LT_EXTENT_POINT, kReturn, weight,
-                 kNothing, kNothing, kNothing}};
+          memory_row(LT_OP_ACQUIRE, LT_KIND_HEAP, LT_SUCCESS_NONNULL, LT_EXTENT_POINT,
+                     {kReturn, weight, kNothing, kNothing, kNothing})};
 }
 
 catalog::Row replace(const char* symbol) {
@@ -149,8 +150,8 @@ catalog::Row range(const char* symbol, lt_operation operation, lt_success succes
 
 std::vector<catalog::Row> hooked_rows() {
   catalog::Row release{"hooked_release", catalog::Applies::always,
-                       lt_row{LT_OP_RELEASE, LT_KIND_HEAP, LT_SUCCESS_ALWAYS, LT_EXTENT_POINT,
-                              kNothing, kNothing, argument(0), kNothing, kNothing}};
+                       memory_row(LT_OP_RELEASE, LT_KIND_HEAP, LT_SUCCESS_ALWAYS, LT_EXTENT_POINT,
+                                  {kNothing, kNothing, argument(0), kNothing, kNothing})};
   catalog::Row outer_release = release;
   outer_release.symbol = "hooked_outer_release";
   catalog::Row map = range("hooked_map", LT_OP_ACQUIRE, LT_SUCCESS_NOT_FAILED);

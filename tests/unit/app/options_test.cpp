@@ -55,6 +55,46 @@ TEST(Options, UnwindTablesHaveAFolderAndABound) {
   EXPECT_FALSE(parse({"-p", "1", "--max-unwind-memory", "1G"}).command.has_value());
 }
 
+TEST(Options, AFamilyOfKindsStandsForItsKinds) {
+  auto command = parsed<TraceCommand>({"-p", "1", "--kinds", "heap,pg,pg.cursor"});
+  EXPECT_EQ(command.report.kinds.size(), model::kKinds.size() - 1);  // all but mmap, each once
+  EXPECT_FALSE(parse({"-p", "1", "--kinds", "pgx"}).command.has_value());
+}
+
+TEST(Options, WhatIsAlwaysExactHasNoBudget) {
+  auto sessions = parsed<TraceCommand>({"-p", "1", "--kinds", "pg"});
+  EXPECT_EQ(sessions.trace.budget_percent, std::nullopt);
+  EXPECT_EQ(sessions.trace.sample_bytes, std::nullopt);
+  EXPECT_FALSE(sessions.trace.sees_free);
+  auto mixed = parsed<TraceCommand>({"-p", "1", "--kinds", "heap,pg"});
+  EXPECT_EQ(mixed.trace.budget_percent, kDefaultBudgetPercent);
+  EXPECT_FALSE(parse({"-p", "1", "--kinds", "pg", "--budget", "5"}).command.has_value());
+  EXPECT_FALSE(parse({"-p", "1", "--kinds", "pg", "--sample-bytes", "1M"}).command.has_value());
+  auto exact = parsed<TraceCommand>(
+      {"-p", "1", "--kinds", "pg", "--budget", "off", "--sample-bytes", "exact"});
+  EXPECT_TRUE(exact.trace.sees_free);
+}
+
+TEST(Options, SqlIsNormalizedAndCutUnlessTold) {
+  auto usual = parsed<TraceCommand>({"-p", "1"});
+  EXPECT_FALSE(usual.trace.raw_sql);
+  EXPECT_EQ(usual.trace.sql_bytes, 4096U);
+  EXPECT_EQ(usual.trace.max_connections, 65536U);
+  auto told = parsed<RecordCommand>(
+      {"record", "-p", "1", "-o", "x", "--show-sql", "raw", "--sql-bytes", "16K"});
+  EXPECT_TRUE(told.trace.raw_sql);
+  EXPECT_EQ(told.trace.sql_bytes, 16384U);
+  EXPECT_FALSE(parse({"-p", "1", "--show-sql", "some"}).command.has_value());
+  EXPECT_FALSE(parse({"-p", "1", "--sql-bytes", "100"}).command.has_value());
+  EXPECT_FALSE(parse({"-p", "1", "--sql-bytes", "1M"}).command.has_value());
+}
+
+TEST(Options, EachIntervalWantsAFile) {
+  EXPECT_FALSE(parse({"-p", "1", "--each-interval"}).command.has_value());
+  EXPECT_FALSE(parse({"-p", "1", "--each-interval", "-o", "-"}).command.has_value());
+  EXPECT_TRUE(parsed<TraceCommand>({"-p", "1", "--each-interval", "-o", "x"}).report.each_interval);
+}
+
 TEST(Options, VerboseMayStandAnywhere) {
   EXPECT_TRUE(parse({"-v", "attach", "-p", "1"}).command.has_value());
   EXPECT_TRUE(parse({"attach", "-v", "-p", "1"}).command.has_value());

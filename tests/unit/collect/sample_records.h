@@ -58,6 +58,26 @@ inline model::Snapshot sampled_snapshot(std::uint64_t second) {
   return snapshot;
 }
 
+inline model::Connections sample_connections() {
+  model::Connection connection;
+  connection.image = {UINT32_MAX};
+  connection.handle = UINT64_MAX;
+  connection.host = "/run/postgresql";
+  connection.port = "5432";
+  connection.database = "sh\xffop";
+  connection.user = "app";
+  connection.state = model::ConnectionState::broken;
+  connection.from_start = true;
+  connection.since_ns = 1;
+  connection.state_since_ns = 2;
+  connection.transaction_since_ns = UINT64_MAX;
+  connection.open_count = 1000;
+  connection.open_by_kind = {{model::Kind::pg_statement, 1}, {model::Kind::pg_cursor, 999}};
+  connection.open = {{model::Kind::pg_statement, "s1", "SELECT $1", "", 5, {0xfeedface00000001}},
+                     {model::Kind::pg_cursor, "c1", "", "with hold", UINT64_MAX, {0}}};
+  return {.at_ns = 9, .count = 2, .connections = {connection, {}}};
+}
+
 inline std::vector<model::Record> sample_records() {
   model::Stack stack{.id = {0xfeedface00000001},
                      .image = {1},
@@ -138,6 +158,20 @@ inline std::vector<model::Record> newer_records() {
       model::TraceStart{.unix_ns = 1, .tool_version = "0.1.0", .host = "", .budget_percent = 0.1},
       sampled_snapshot(1),
       sampled_snapshot(2),
+      model::SiteDetail{.site = sample_site(7, 1, model::Kind::pg_cursor),
+                        .sql = "DECLARE \xff CURSOR FOR SELECT $1",
+                        .connection = "app@db1:5432/shop",
+                        .state = "",
+                        .names = {"a", "", "\xff"},
+                        .connections = UINT64_MAX},
+      model::SiteDetail{.site = sample_site(UINT64_MAX, 2, model::Kind::pg_copy),
+                        .sql = "",
+                        .connection = "",
+                        .state = "copy in",
+                        .names = {},
+                        .connections = 0},
+      model::Connections{},
+      sample_connections(),
       sampled_snapshot(3),
       sample_snapshot(4),  // estimates that are no more
       model::Blocks{.at_ns = 4'000'000'000,

@@ -45,6 +45,9 @@ TEST(Golden, Sampled) {
 TEST(Golden, Paused) {
   expect_golden("paused", paused_report());
 }
+TEST(Golden, Postgres) {
+  expect_golden("postgres", postgres_report());
+}
 TEST(Golden, Plain) {
   expect_golden("plain", plain_report());
 }

@@ -226,6 +226,83 @@ Report paused_report() {
   return report;
 }
 
+namespace {
+
+ReportSite postgres_site(model::Kind kind, std::string label, std::uint64_t open) {
+  ReportSite site;
+  site.pid = 1234;
+  site.comm = "server";
+  site.kind = kind;
+  site.label = std::move(label);
+  site.outstanding_count = open;
+  site.total = {open + 2, 0, 2, 0, 0, {}};
+  site.count_per_second = 0.25;
+  site.oldest_seconds = 75;
+  site.oldest_exact = true;
+  site.stack_complete = true;
+  site.stack = {frame(site.label, "src/orders.c", 42, 0x1200, false, "/usr/bin/server")};
+  site.detail = analyze::ReportDetail{
+      "DECLARE c1 CURSOR WITH HOLD FOR SELECT * FROM orders WHERE customer = $1",
+      "app@db1:5432/shop",
+      "",
+      {"c1", "odd\x1b[31m\xff"},
+      3};
+  return site;
+}
+
+analyze::ReportConnection connection_in(model::ConnectionState state, std::uint64_t open) {
+  analyze::ReportConnection connection;
+  connection.pid = 1234;
+  connection.comm = "server";
+  connection.handle = 0x5581;
+  connection.words = "app@db1:5432/shop";
+  connection.host = "db1";
+  connection.port = "5432";
+  connection.database = "shop";
+  connection.user = "app";
+  connection.state = state;
+  connection.state_seconds = 12;
+  connection.known_seconds = 3600;
+  connection.from_start = open % 2 == 0;
+  connection.open_total = open;
+  if (open > 0) connection.open_by_kind = {{model::Kind::pg_copy, open}};
+  return connection;
+}
+
+}  // namespace
+
+Report postgres_report() {
+  Report report = plain_report();
+  ReportSite result = postgres_site(model::Kind::pg_result, "fetch", 2);
+  result.outstanding_bytes = 66'000;
+  result.total.acquired_bytes = 66'000;
+  result.detail = analyze::ReportDetail{"SELECT <&> FROM t", "app@db1:5432/shop", "", {}, 1};
+  ReportSite copy = postgres_site(model::Kind::pg_copy, "load", 1);
+  copy.detail = analyze::ReportDetail{"COPY t FROM STDIN", "app@db1:5432/shop", "copy in", {}, 1};
+  ReportSite statement = postgres_site(model::Kind::pg_statement, "ask", 30);
+  statement.detail->names = {"", "s2", "s3", "s4", "s5", "s6"};
+  report.sites.insert(report.sites.end(),
+                      {statement, postgres_site(model::Kind::pg_cursor, "scan", 4), result, copy});
+  for (const ReportSite& site : report.sites) {
+    if (model::is_postgres(site.kind)) report.postgres[site.kind].add(site.total);
+  }
+  analyze::ReportConnection holding = connection_in(model::ConnectionState::in_transaction, 8);
+  holding.transaction_seconds = 40;
+  holding.open_by_kind = {{model::Kind::pg_cursor, 6}, {model::Kind::pg_statement, 2}};
+  for (int i = 0; i < 6; ++i) {
+    holding.open.push_back({model::Kind::pg_cursor, fmt::format("c{}", i), "DECLARE c CURSOR …",
+                            i == 0 ? "with hold" : "", 75.0 - i, "scan"});
+  }
+  holding.open.push_back({model::Kind::pg_statement, "", "SELECT $1", "", 3, "ask"});
+  report.connections = {holding, connection_in(model::ConnectionState::failed, 1),
+                        connection_in(model::ConnectionState::active, 0),
+                        connection_in(model::ConnectionState::broken, 0),
+                        connection_in(model::ConnectionState::unknown, 1)};
+  report.connections[1].open = {{model::Kind::pg_copy, "", "", "pipeline", 2, "batch"}};
+  report.all_connections = 12;
+  return report;
+}
+
 Report awkward_report() {
   Report report;
   report.tool_version = "0.1.0";

@@ -16,6 +16,10 @@ namespace leaktrace::output {
 /// One process, one site: what most reports look like.
 [[nodiscard]] analyze::Report plain_report();
 
+/// A client of PostgreSQL: cursors, statements and results beside a block of the heap, connections
+/// in every state, names and SQL that are hard to print.
+[[nodiscard]] analyze::Report postgres_report();
+
 /// Sampled all the time: a site with many samples, one with a single one, and a mapping that was
 /// counted exactly.
 [[nodiscard]] analyze::Report sampled_report();
