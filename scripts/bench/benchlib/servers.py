@@ -72,12 +72,12 @@ class Postgres:
             cwd=folder, **_SILENT)
         processes.wait_until((self._run / ".s.PGSQL.5432").exists, 20, "postgres listens")
         self.pids = [int((self._data / "postmaster.pid").read_text().split()[0])]
-        self._pgbench = [processes.find("pgbench"), "-h", self._run, "-U", "postgres"]
+        self.pgbench = [processes.find("pgbench"), "-h", self._run, "-U", "postgres"]
         processes.wait_until(self._fill, 30, "pgbench fills its tables")
 
     def _fill(self):
         try:
-            processes.run([*self._pgbench, "-q", "-i", "-s", "10", "postgres"])
+            processes.run([*self.pgbench, "-q", "-i", "-s", "10", "postgres"])
         except processes.Failed as why:
             if "starting up" in str(why):
                 return False
@@ -86,7 +86,7 @@ class Postgres:
 
     def load(self, seconds):
         folder = processes.folder()
-        said = processes.run([*self._pgbench, "-n", "-c", "4", "-T", max(1, round(seconds)), "-l",
+        said = processes.run([*self.pgbench, "-n", "-c", "4", "-T", max(1, round(seconds)), "-l",
                               "--sampling-rate", "0.25", "postgres"], cwd=folder)
         rate = re.search(r"^tps = ([\d.]+)", said, re.MULTILINE)
         microseconds = [int(line.split()[2]) for log in folder.glob("pgbench_log.*")
