@@ -40,7 +40,8 @@ static __always_inline int begin_get_result(struct pt_regs* ctx, const struct lt
   if (!session) return 0;
   /* Of the outermost, the end is wanted in any case. */
   if (!session->reported && probe->call->active) return 0;
-  if (is_idle(probe->thread, connection, LT_COOKIE_LAYOUT(probe->cookie))) return LT_PG_NO_RESULT;
+  if (complete_if_idle(probe->thread, connection, LT_COOKIE_LAYOUT(probe->cookie)))
+    return LT_PG_NO_RESULT;
   struct lt_call* note = call_of(probe->thread, LT_KIND_PG_STATEMENT);
   note->sp = PT_REGS_SP(ctx);
   note->pointer = connection;

@@ -494,9 +494,10 @@ __weak __noinline int got_result(struct lt_thread* thread, __u64 connection, __u
   return 0;
 }
 
-/* PQgetResult is entered. Is no command of the connection under way? Then it will return null, and
- * what that means is done now. */
-__weak __noinline int is_idle(struct lt_thread* thread, __u64 connection, __u32 layout_index) {
+/* PQgetResult is entered. When no command of the connection is under way it will return null: what
+ * that means is done now, and 1 returned. */
+__weak __noinline int complete_if_idle(struct lt_thread* thread, __u64 connection,
+                                       __u32 layout_index) {
   if (!thread) return 0;
   const struct lt_pg_layout* layout = layout_at(layout_index);
   struct lt_pg_session* session = pg_session(thread->image, connection);
