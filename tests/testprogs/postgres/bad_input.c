@@ -115,7 +115,8 @@ static void text_empty_or_null(void) {
 /* The words that a test looks for: of a literal "secret", of the conninfo "hunter2". */
 SITE static void keep_secrets(PGconn* connection) {
   static const char* const values[] = {"secret"};
-  sql(connection, "DECLARE c1 CURSOR WITH HOLD FOR SELECT 'secret' AS word, 4711 AS number");
+  sql(connection,
+      "DECLARE c1 CURSOR WITH HOLD FOR SELECT 'secret' AS word, 471147114711 AS number");
   sql(connection, "PREPARE s1 AS SELECT $1::text = 'secret', E'secret', $$secret$$");
   clear_good(connection, PQprepare(connection, "s2", "SELECT 'secret'", 0, NULL));
   clear_good(connection,
