@@ -254,7 +254,7 @@ static __always_inline int is_valid_range(const struct lt_call* call) {
 
 static __always_inline int enter_acquire(struct pt_regs* ctx, const struct lt_probe* probe) {
   struct lt_arguments arguments;
-  if (closing) return 0;
+  if (is_closing(probe->row)) return 0;
   if (probe->row->pg_role == LT_PG_RESULT &&
       called_by_libpq(probe->cookie, PT_REGS_IP(ctx), return_address(ctx, 0)))
     return 0; /* it makes one for itself */

@@ -56,7 +56,7 @@ static __always_inline void abandon(struct lt_call* call) {
 /* A call that was interrupted by a time without probes: whether it has returned is not known, and
  * most calls that replace succeed. */
 static __always_inline int is_of_past_window(struct lt_call* call) {
-  if (call->window == sampling.window_from || call->pg) return 0;
+  if (call->window == sampling.window_from || call->lasting) return 0;
   if (call->has_old) count_released(&call->old, 0);
   call->active = 0;
   return 1;
@@ -115,7 +115,7 @@ static __always_inline void begin_call(struct pt_regs* ctx, const struct lt_prob
   struct lt_call* call = probe->call;
   const struct lt_row* row = probe->row;
   call->sp = PT_REGS_SP(ctx);
-  call->pg = LT_KIND_IS_PG(row->kind);
+  call->lasting = LT_KIND_IS_LASTING(row->kind);
   call->pointer = 0;
   if (row->handle.source == LT_FROM_POINTEE)
     call->pointer = argument(arguments, row->handle.argument);

@@ -10,9 +10,13 @@
 #include "bpf/lib/postgres.bpf.h"
 #include "bpf/lib/stacks.bpf.h"
 
-/* Written by user space: probes are about to be taken away, one after the other. What is acquired
- * from now on might be released where nobody sees it. */
+/* Written by user space: enum lt_closing. */
 extern volatile __u32 closing;
+
+static __always_inline int is_closing(const struct lt_row* row) {
+  int lasting = LT_KIND_IS_LASTING(row->kind) || row->pg_role == LT_PG_RESET;
+  return closing > (lasting ? LT_CLOSING_WINDOW : LT_CLOSING_NONE);
+}
 
 /* A command is sent: is it reported? */
 static __always_inline int enter_command(struct pt_regs* ctx, const struct lt_probe* probe,
@@ -46,8 +50,9 @@ static __always_inline int begin_get_result(struct pt_regs* ctx, const struct lt
   note->sp = PT_REGS_SP(ctx);
   note->pointer = connection;
   note->row = LT_COOKIE_ROW(probe->cookie);
-  note->has_old = note->taken = 0;
-  note->pg = note->active = 1;
+  note->has_old = note->taken = note->lasting = 0;
+  note->window = sampling.window_from;
+  note->active = 1;
   return 1;
 }
 
@@ -59,7 +64,7 @@ static __always_inline void end_get_result(struct pt_regs* ctx, const struct lt_
 }
 
 static __always_inline int enter_note(struct pt_regs* ctx, const struct lt_probe* probe) {
-  if (closing) return 0;
+  if (is_closing(probe->row)) return 0;
   /* What PQexec and the like do to send their command. */
   if (is_nested(ctx, call_of(probe->thread, LT_KIND_PG_RESULT))) return 0;
   if (!is_outermost(ctx, probe)) return 0;

@@ -28,6 +28,7 @@
 #include "bpf/lib/libpq.bpf.h"
 #include "bpf/lib/losses.bpf.h"
 #include "bpf/lib/quiet_sql.bpf.h"
+#include "bpf/lib/sampling.bpf.h"
 #include "bpf/lib/threads.bpf.h"
 #include "leaktrace/pg_abi.h"
 
@@ -52,16 +53,31 @@ struct {
 
 /* ---- Sessions ------------------------------------------------------------------------------- */
 
+/*
+ * Probes were away since the session was used last: what became of the commands that it waited for
+ * then, and what else was sent, nobody knows. What its transaction is, its next command tells.
+ */
+static __always_inline void catch_up(struct lt_pg_session* session) {
+  if (session->window == sampling.window_from) return;
+  session->window = sampling.window_from;
+  session->waiting = session->reported = 0;
+  session->since_sync = session->draining = session->from_start = 0;
+  session->transaction = LT_PG_TRANSACTION_UNKNOWN;
+  session->unobserved = 1;
+}
+
 static __always_inline struct lt_pg_session* pg_session(__u32 image, __u64 connection) {
   struct lt_pg_session_key key = {.connection = connection, .image = image};
-  return bpf_map_lookup_elem(&pg_sessions, &key);
+  struct lt_pg_session* session = bpf_map_lookup_elem(&pg_sessions, &key);
+  if (session) catch_up(session);
+  return session;
 }
 
 /* Null is counted as a loss. */
 static __always_inline struct lt_pg_session* pg_session_or_new(__u32 image, __u64 connection) {
-  struct lt_pg_session_key key = {.connection = connection, .image = image};
-  struct lt_pg_session* session = bpf_map_lookup_elem(&pg_sessions, &key);
+  struct lt_pg_session* session = pg_session(image, connection);
   if (session || !connection) return session;
+  struct lt_pg_session_key key = {.connection = connection, .image = image};
   __u32 zero = 0;
   struct lt_pg_session* empty = bpf_map_lookup_elem(&new_pg_session, &zero);
   if (!empty) return NULL;
@@ -71,7 +87,9 @@ static __always_inline struct lt_pg_session* pg_session_or_new(__u32 image, __u6
     return NULL;
   }
   session = bpf_map_lookup_elem(&pg_sessions, &key);
-  if (session) session->transaction = LT_PG_TRANSACTION_UNKNOWN;
+  if (!session) return NULL;
+  session->transaction = LT_PG_TRANSACTION_UNKNOWN;
+  session->window = sampling.window_from;
   return session;
 }
 
@@ -80,7 +98,8 @@ static __always_inline struct lt_pg_session* pg_session_or_new(__u32 image, __u6
 #define LT_PG_SHORT_BYTES 64 /* room for a tag, and for a BEGIN */
 
 static __always_inline __u32 session_flags(const struct lt_pg_session* session) {
-  return (session->from_start ? LT_PG_FROM_START : 0) | (session->lost ? LT_PG_LOST : 0);
+  return (session->from_start ? LT_PG_FROM_START : 0) | (session->lost ? LT_PG_LOST : 0) |
+         (session->unobserved ? LT_PG_UNOBSERVED : 0);
 }
 
 /* Room for an event with `bytes` of text, a constant; what it is about is filled in. Null when it
@@ -101,7 +120,7 @@ static __always_inline struct lt_event_pg* new_pg_event(__u32 image, __u64 conne
   event->status = LT_PG_STATUS_UNKNOWN;
   event->transaction = LT_PG_TRANSACTION_UNKNOWN;
   event->flags = session_flags(session);
-  session->lost = 0;
+  session->lost = session->unobserved = 0;
   if (bytes) event->text[0] = 0;
   return event;
 }
@@ -148,7 +167,7 @@ __weak __noinline int describe_connection(struct lt_thread* thread, __u64 connec
   if (from_start) {
     session->waiting = session->reported = 0;
     session->executes = session->since_sync = session->draining = session->lost = 0;
-    session->broken = session->unnamed = 0;
+    session->broken = session->unnamed = session->unobserved = 0;
     session->transaction = LT_PG_TRANSACTION_UNKNOWN;
     session->from_start = 1;
     session->head[0] = 0;
@@ -302,6 +321,12 @@ static __always_inline void fill_command(struct lt_event_pg* event,
   event->stack_id = sending->stack_id;
   event->command = sending->command;
   event->ahead = sending->ahead;
+  if (event->flags & LT_PG_UNOBSERVED) {
+    const struct lt_pg_layout* layout = layout_at(sending->layout);
+    if (layout)
+      event->transaction =
+          pg_int(sending->connection, layout->transaction, LT_PG_TRANSACTION_UNKNOWN);
+  }
   if (!sending->name) return;
   if (bpf_probe_read_user_str(event->name, sizeof(event->name), (void*)sending->name) < 0)
     event->name[0] = 0;

@@ -142,7 +142,8 @@ __weak __noinline int count_released(const struct lt_resource* resource, int is_
     __sync_fetch_and_add(&stripe->released_count, weight.count);
     __sync_fetch_and_add(&stripe->released_bytes, weight.bytes);
   }
-  if (is_seen && sampling.window_from && !LT_KIND_IS_PG(key.kind)) note_lifetime(&key, resource);
+  if (is_seen && sampling.window_from && !LT_KIND_IS_LASTING(key.kind))
+    note_lifetime(&key, resource);
   return 0;
 }
 
@@ -156,7 +157,7 @@ __weak __noinline int store_resource(const struct lt_resource_key* key,
     struct lt_resource missed;
     if (take_resource(key, 0, &missed)) {
       /* While no probe was attached that is no miss. */
-      if (missed.acquired_ns >= sampling.window_from || LT_KIND_IS_PG(key->kind))
+      if (missed.acquired_ns >= sampling.window_from || LT_KIND_IS_LASTING(key->kind))
         lose(LT_LOSS_MISSED_RELEASE);
       count_released(&missed, 0);
     }

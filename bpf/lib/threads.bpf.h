@@ -30,11 +30,11 @@ struct lt_call {
   __u32 flags; /* mmap's or mremap's */
   __u8 active;
   __u8 has_old;
-  __u8 nested; /* inside a heap call: not counted */
-  __u8 taken;  /* a range was announced as taken */
-  __u8 chosen; /* what it acquires is stored */
-  __u8 step;   /* of the sampling interval */
-  __u8 pg;     /* of PostgreSQL's: its probes are never taken away */
+  __u8 nested;  /* inside a heap call: not counted */
+  __u8 taken;   /* a range was announced as taken */
+  __u8 chosen;  /* what it acquires is stored */
+  __u8 step;    /* of the sampling interval */
+  __u8 lasting; /* its probes are never taken away */
   __u8 reserved;
 };
 

@@ -39,8 +39,18 @@ enum lt_kind {
   LT_KIND_COUNT = 10,
 };
 
-/* Is a kind of PostgreSQL's? These are never sampled, and their probes never pause. */
+/* Is a kind of PostgreSQL's? These are never sampled. */
 #define LT_KIND_IS_PG(kind) ((kind) >= LT_KIND_PG_CONNECTION)
+/* Do the probes of a kind stay when others are taken away for a time? Where connections are opened
+ * and closed is cheap to know, and all else hangs on them. */
+#define LT_KIND_IS_LASTING(kind) ((kind) == LT_KIND_PG_CONNECTION)
+
+/* Which probes are about to go: what they acquired might be released where nobody sees it. */
+enum lt_closing {
+  LT_CLOSING_NONE = 0,
+  LT_CLOSING_WINDOW = 1, /* all but the lasting ones, for a time */
+  LT_CLOSING_TRACE = 2,
+};
 
 /* Pending calls of one thread are kept one a kind, for the kinds that have any (a command that is
  * sent to a server is kept as LT_KIND_PG_STATEMENT); a power of two. */

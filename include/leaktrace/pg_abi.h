@@ -111,6 +111,7 @@ enum lt_pg_event_flags {
   LT_PG_PIPELINE = 1 << 3,    /* in pipeline mode */
   LT_PG_LOST = 1 << 4,        /* an event of this connection was lost before */
   LT_PG_FROM_START = 1 << 5,  /* seen since the connection was made */
+  LT_PG_UNOBSERVED = 1 << 6,  /* before it, probes were away for a time */
 };
 
 /* PGASYNC_IDLE: no command is under way, and PQgetResult returns null. */
@@ -157,19 +158,21 @@ LT_ASSERT_SIZE(struct lt_pg_session_key, 16);
 
 struct lt_pg_session {
   __u64 used_ns;    /* when its last command was sent or done */
+  __u64 window;     /* of observation that all the rest is of */
   __u32 waiting;    /* commands in its queue */
   __u32 reported;   /* the first so many of them include all that user space was told of */
   __u8 transaction; /* as user space was told */
   __u8 from_start;
-  __u8 described;   /* 1: at its making; 2: in use */
-  __u8 lost;        /* an event of it, since the last one that was not */
-  __u8 executes;    /* a statement was prepared whose execution may matter */
-  __u8 since_sync;  /* user space was told of a command after the last sync of a pipeline */
-  __u8 draining;    /* PQexec and the like take what is left of the command before */
-  __u8 broken : 1;  /* as user space was told */
-  __u8 unnamed : 1; /* there may be an unnamed statement, which the next SQL ends */
+  __u8 described;      /* 1: at its making; 2: in use */
+  __u8 lost;           /* an event of it, since the last one that was not */
+  __u8 executes;       /* a statement was prepared whose execution may matter */
+  __u8 since_sync;     /* user space was told of a command after the last sync of a pipeline */
+  __u8 draining;       /* PQexec and the like take what is left of the command before */
+  __u8 broken : 1;     /* as user space was told */
+  __u8 unnamed : 1;    /* there may be an unnamed statement, which the next SQL ends */
+  __u8 unobserved : 1; /* before this window; its next event says so */
   char head[LT_PG_HEAD_BYTES]; /* of the newest command's SQL */
 };
-LT_ASSERT_SIZE(struct lt_pg_session, 536);
+LT_ASSERT_SIZE(struct lt_pg_session, 544);
 
 #endif /* LEAKTRACE_PG_ABI_H */

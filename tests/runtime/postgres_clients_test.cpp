@@ -79,7 +79,7 @@ COPY numbers FROM STDIN;
 TEST_F(Psql, HoldsWhatItsSessionSays) {
   const auto psql = start(kScript);
   ASSERT_TRUE(psql->wait_for_line("ready"));
-  Attached attached({psql->pid()}, {"--kinds", "pg"});
+  Attached attached({psql->pid()}, {"--kinds", "pg", "--budget", "off"});
   allow("go");
   ASSERT_TRUE(psql->wait_for_line("done")) << psql->err();
   const Report report = attached.stop();
@@ -166,7 +166,7 @@ TEST_F(PgbenchLive, HoldsItsStatements) {
                    "'pgbench'") == "3\n";
       },
       Seconds(20)));
-  Attached attached({pgbench.pid()}, {"--kinds", "pg", "--duration", "2"});
+  Attached attached({pgbench.pid()}, {"--kinds", "pg", "--budget", "off", "--duration", "2"});
   const Report report = attached.wait();
   // They were prepared before the trace began, and are executed all the time.
   EXPECT_EQ(outstanding_of(report, "pg.statement"), 0U);
@@ -291,7 +291,7 @@ class Psycopg : public PostgresTest {
 TEST_F(Psycopg, HoldsWhatItsSessionSays) {
   Process python({kPython, "-c", kPythonClient, server().conninfo()});
   ASSERT_TRUE(python.wait_for_line("ready")) << python.err();
-  Attached attached({python.pid()}, {"--kinds", "pg"});
+  Attached attached({python.pid()}, {"--kinds", "pg", "--budget", "off"});
   python.signal(SIGUSR1);
   ASSERT_TRUE(python.wait_for_line("done")) << python.err();
   const Report report = attached.stop();
@@ -343,7 +343,7 @@ TEST_F(Pqxx, HoldsWhatItSays) {
 TEST_F(Pqxx, HoldsWhatItsSessionSaysAttached) {
   Process target(client("pg_pqxx", {"--wait", "--linger"}));
   ASSERT_TRUE(target.wait_for_line("ready"));
-  Attached attached({target.pid()}, {"--kinds", "pg"});
+  Attached attached({target.pid()}, {"--kinds", "pg", "--budget", "off"});
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done")) << target.err();
   const Report report = attached.stop();

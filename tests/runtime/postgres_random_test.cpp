@@ -110,7 +110,7 @@ TEST_P(RandomOperations, LeaveOpenWhatTheServerSays) {
       PostgresTest::client("pg_random", {"--seed", std::to_string(GetParam()), "--operations",
                                          std::to_string(100 * kCheckpoints), "--wait", "--step"}));
   ASSERT_TRUE(client.process().wait_for_line("ready"));
-  LiveReport live(client.process().pid(), {"--kinds", "pg"});
+  LiveReport live(client.process().pid(), {"--kinds", "pg", "--budget", "off"});
   ASSERT_TRUE(live.running()) << live.err();
 
   std::size_t compared = 0;

@@ -105,7 +105,8 @@ TEST_P(AttachedScenarios, HoldWhatTheySay) {
   // Each free() of a running program is seen only where that is asked for.
   const bool frees = std::string(GetParam()) == "buffers_freed";
   Attached attached({target.pid()},
-                    frees ? exactly({"--kinds", "pg"}) : std::vector<std::string>{"--kinds", "pg"});
+                    frees ? exactly({"--kinds", "pg"})
+                          : std::vector<std::string>{"--kinds", "pg", "--budget", "off"});
   target.signal(SIGUSR1);
   ASSERT_TRUE(target.wait_for_line("done")) << target.err();
   const Report report = attached.stop();
@@ -157,7 +158,7 @@ class ScenariosToo : public PostgresTest {
   Report attached_to(const std::string& scenario, std::vector<std::string> options = {}) {
     Process target(client("pg_scenarios", {scenario, "--wait", "--linger"}));
     EXPECT_TRUE(target.wait_for_line("ready"));
-    options.insert(options.end(), {"--kinds", "pg"});
+    options.insert(options.end(), {"--kinds", "pg", "--budget", "off"});
     Attached attached({target.pid()}, options);
     target.signal(SIGUSR1);
     EXPECT_TRUE(target.wait_for_line("done")) << target.err();
@@ -263,7 +264,7 @@ TEST_F(ScenariosToo, WhatWasOpenedBeforeIsSaidToBeUnknown) {
   ASSERT_TRUE(target.wait_for_line("checkpoint"));
   ASSERT_TRUE(
       wait_until([&] { return target.out().find("\nend 1\n") != std::string::npos; }, Seconds(20)));
-  Attached attached({target.pid()}, {"--kinds", "pg"});
+  Attached attached({target.pid()}, {"--kinds", "pg", "--budget", "off"});
   for (int step = 0; step < 9; ++step) {
     target.signal(SIGUSR1);
     const std::string end = "\nend " + std::to_string(step + 2) + "\n";

@@ -300,7 +300,7 @@ std::optional<Candidate> Builder::candidate(const SiteKey& key, const model::Sit
   const auto period = periods_.find(key.image);
   const Change change = change_of(site, period == periods_.end() ? Period{} : period->second);
   const auto estimate = Outstanding(site.counters).estimate();  // of all blocks, as the change is
-  const double observed = model::is_postgres(key.kind) ? 1 : trace_.observed_share();
+  const double observed = key.kind == model::Kind::pg_connection ? 1 : trace_.observed_share();
   const RateLimits limits =
       rate_limits(change, estimate ? std::optional(estimate->bytes) : std::nullopt, observed);
   out.bytes_per_second = change.bytes_per_second();

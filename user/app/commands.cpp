@@ -80,20 +80,12 @@ class RecordingSink final : public collect::RecordSink {
   symbolize::Symbolizer& symbolizer_;
 };
 
-/// What is traced when nobody said which kinds: all, but with a budget only what can be sampled and
-/// paused to keep to it.
-std::vector<model::Kind> traced_kinds(const std::vector<model::Kind>& told,
-                                      const TraceOptions& trace) {
-  if (!told.empty() || !trace.budget_percent) return told;
-  return {model::Kind::heap, model::Kind::mmap};
-}
-
 LiveTraceConfig config_of(const Target& target, const TraceOptions& trace,
                           const std::vector<model::Kind>& kinds) {
   LiveTraceConfig config;
   config.target = target;
   config.trace = trace;
-  config.kinds = traced_kinds(kinds, trace);
+  config.kinds = kinds;
   config.kinds_told = !kinds.empty();
   return config;
 }

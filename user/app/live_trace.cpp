@@ -333,16 +333,10 @@ bool LiveTrace::traces_others() const {
   return config_.kinds.empty() || !std::ranges::all_of(config_.kinds, model::is_postgres);
 }
 
-// That it is not there is said only where it was asked for: most programs are no clients of
-// PostgreSQL. That it is there, only where nothing was: it may be what is looked for.
+// Said only where it was asked for: most programs are no clients of PostgreSQL.
 void LiveTrace::tell_of_libpq() const {
   for (pid_t pid : config_.target.pids) {
-    const bool has = tracer_->has_libpq(pid);
-    if (has && !config_.kinds_told && !traces_postgres()) {
-      log::info("process {} has loaded libpq: --kinds pg shows what it leaves open at its server",
-                pid);
-    }
-    if (has || !config_.kinds_told || !traces_postgres()) continue;
+    if (tracer_->has_libpq(pid) || !config_.kinds_told || !traces_postgres()) continue;
     log::warning("process {} has not loaded libpq: {}; should it load libpq later, that is seen",
                  pid,
                  traces_others() ? "the other kinds are traced" : "there is nothing to trace yet");

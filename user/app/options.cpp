@@ -200,7 +200,7 @@ void add_selection_options(CLI::App& command, Line& line) {
   group
       ->add_option("--kinds", line.kinds,
                    "Kinds of resources: heap, mmap, pg.cursor and the like, pg for all of "
-                   "PostgreSQL's (all unless told; with a budget heap,mmap)")
+                   "PostgreSQL's (all unless told)")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->transform(CLI::Validator(check_kind, "KIND"))
@@ -236,9 +236,10 @@ void add_trace_options(CLI::App& command, Line& line) {
       ->transform(CLI::Validator(parse_sampling, "SIZE|exact"))
       ->option_text("SIZE|exact");
   group
-      ->add_option("--budget", line.budget,
-                   "Most that tracing may slow a target, in percent of its CPU time: 0.1 to 90, "
-                   "or off (attach, record -p: 5; run, record --: off)")
+      ->add_option(
+          "--budget", line.budget,
+          "Most that tracing may slow a target, in percent of its CPU time: 0.1 to 90, "
+          "or off (attach, record -p: 5, of PostgreSQL's kinds alone 2; run, record --: off)")
       ->transform(CLI::Validator(parse_budget, "PERCENT|off"))
       ->option_text("PERCENT|off");
   group
@@ -298,7 +299,7 @@ std::vector<model::Kind> kinds_of(const Line& line) {
   return kinds;
 }
 
-/// Is nothing traced but what is always exact and never paused?
+/// Is nothing traced but what is never sampled?
 bool is_only_postgres(const Line& line) {
   return !line.report.kinds.empty() && std::ranges::all_of(line.report.kinds, model::is_postgres);
 }
@@ -310,9 +311,10 @@ TraceOptions trace_of(const Line& line) {
   trace.raw_sql = line.show_sql == "raw";
   trace.sees_free =
       !line.target.command.empty() || (line.sample_bytes == "exact" && line.budget == "off");
-  if (line.target.command.empty() && !is_only_postgres(line)) {
-    trace.sample_bytes = kDefaultSampleBytes;
-    trace.budget_percent = kDefaultBudgetPercent;
+  if (line.target.command.empty()) {
+    if (!is_only_postgres(line)) trace.sample_bytes = kDefaultSampleBytes;
+    trace.budget_percent =
+        is_only_postgres(line) ? kDefaultPostgresBudgetPercent : kDefaultBudgetPercent;
   }
   if (line.sample_bytes == "exact") {
     trace.sample_bytes.reset();
@@ -324,7 +326,9 @@ TraceOptions trace_of(const Line& line) {
   } else if (!line.budget.empty()) {
     trace.budget_percent = std::stod(line.budget);
   }
-  trace.max_live = line.max_live.value_or(trace.sample_bytes ? kMaxLiveSampled : kMaxLiveExact);
+  trace.max_live = line.max_live.value_or(is_only_postgres(line) ? kMaxLivePostgres
+                                          : trace.sample_bytes   ? kMaxLiveSampled
+                                                                 : kMaxLiveExact);
   return trace;
 }
 
@@ -449,13 +453,12 @@ class CommandLine {
       throw CLI::ValidationError("--each-interval", "wants a file to write: -o FILE");
     }
     line_.report.kinds = kinds_of(line_);
-    const bool has_budget = !line_.budget.empty() && line_.budget != "off";
     const bool samples = !line_.sample_bytes.empty() && line_.sample_bytes != "exact";
-    if (is_only_postgres(line_) && (has_budget || samples)) {
+    if (is_only_postgres(line_) && samples) {
       throw CLI::ValidationError(
-          has_budget ? "--budget" : "--sample-bytes",
-          "does not apply to --kinds of PostgreSQL alone: what sessions hold is known only when "
-          "every call is seen, so it is never sampled or paused");
+          "--sample-bytes",
+          "does not apply to --kinds of PostgreSQL alone: each of what a session holds is counted, "
+          "and none has a size to sample by; --budget holds down what tracing costs");
     }
     if (app_.get_subcommands().empty()) throw CLI::CallForHelp();
   }

@@ -32,10 +32,14 @@ struct ReportOptionsLine {
 /// of a sampled trace stands for many.
 inline constexpr std::uint64_t kMaxLiveExact = 2U << 20;
 inline constexpr std::uint64_t kMaxLiveSampled = 256U << 10;
+/// What clients of PostgreSQL hold is few, and the table is walked after each time with probes.
+inline constexpr std::uint64_t kMaxLivePostgres = 256U << 10;
 
 /// Defaults of `attach` and `record -p`: what slows a server the least.
 inline constexpr std::uint64_t kDefaultSampleBytes = 512U << 10;
 inline constexpr double kDefaultBudgetPercent = 5;
+/// The same where nothing but what clients of PostgreSQL hold is traced.
+inline constexpr double kDefaultPostgresBudgetPercent = 2;
 
 /// How a trace is taken. Whatever was not said on the command line has the default of its command.
 struct TraceOptions {

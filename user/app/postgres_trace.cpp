@@ -67,6 +67,7 @@ postgres::Event translate(const lt_event_pg& event, std::size_t text_bytes, mode
   out.broken = has(event, LT_PG_BROKEN);
   out.pipeline = has(event, LT_PG_PIPELINE);
   out.lost = has(event, LT_PG_LOST);
+  out.unobserved = has(event, LT_PG_UNOBSERVED);
   out.from_start = has(event, LT_PG_FROM_START);
   out.value = event.value;
   if (out.type == postgres::EventType::connected) {
@@ -92,6 +93,49 @@ bool is_known_type(const lt_event_pg& event) {
 
 }  // namespace
 
+PostgresTrace::PostgresTrace(const PostgresTraceOptions& options,
+                             std::function<std::uint64_t(std::uint64_t)> trace_time)
+    : options_(options), trace_time_(std::move(trace_time)), sessions_(session_options()) {}
+
+postgres::SessionOptions PostgresTrace::session_options() {
+  postgres::SessionOptions sessions = options_.sessions;
+  sessions.on_release = [this](const model::SiteKey& site, std::uint64_t since_ns,
+                               std::uint64_t until_ns) { note_lifetime(site, since_ns, until_ns); };
+  return sessions;
+}
+
+// As bpf/lib/sites.bpf.h does it for what the kernel side keeps.
+void PostgresTrace::note_lifetime(const model::SiteKey& site, std::uint64_t since_ns,
+                                  std::uint64_t until_ns) {
+  const std::uint64_t age_ns = until_ns - std::min(since_ns, until_ns);
+  lt_site_lifetimes& lifetimes = lifetimes_[site];
+  const std::size_t age_class = collect::age_class_of(static_cast<double>(age_ns));
+  const bool is_of_window = since_ns > window_ended_ns_ || window_ended_ns_ == 0;
+  ++(is_of_window ? lifetimes.within : lifetimes.across)[age_class];
+}
+
+void PostgresTrace::forget(std::span<const model::StackId> stacks) {
+  const std::unordered_set<model::StackId> gone(stacks.begin(), stacks.end());
+  std::erase_if(lifetimes_,
+                [&gone](const auto& entry) { return gone.contains(entry.first.stack); });
+  sessions_.forget(stacks);
+}
+
+std::vector<collect::SiteLifetimes> PostgresTrace::take_lifetimes(std::uint64_t at_ns) {
+  std::vector<collect::SiteLifetimes> taken;
+  taken.reserve(lifetimes_.size());
+  for (const auto& [site, lifetimes] : lifetimes_) taken.push_back({site, lifetimes});
+  lifetimes_.clear();
+  window_ended_ns_ = at_ns;
+  return taken;
+}
+
+void PostgresTrace::each_open(const std::function<void(const collect::LiveBlock&)>& visit) const {
+  sessions_.each_open([&](const model::SiteKey& site, std::uint64_t since_ns) {
+    visit({.site = site, .acquired_ns = since_ns});
+  });
+}
+
 void PostgresTrace::on_event(const lt_event_pg& event, std::size_t text_bytes,
                              model::StackId stack) {
   if (!is_known_type(event)) return;
@@ -107,6 +151,7 @@ void PostgresTrace::on_event(const lt_event_pg& event, std::size_t text_bytes,
 
 void PostgresTrace::image_ended(model::ImageId image, bool keep) {
   images_.erase(image);
+  std::erase_if(lifetimes_, [image](const auto& entry) { return entry.first.image == image; });
   sessions_.image_ended(image, keep);
 }
 

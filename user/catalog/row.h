@@ -35,8 +35,12 @@ struct Row {
     if (abi.pg_role == LT_PG_RESET) return false;
     return abi.operation != LT_OP_RELEASE || abi.success != LT_SUCCESS_ALWAYS;
   }
-  /// Of a PostgreSQL client: what is known of a session does not survive a pause, so there is none.
   [[nodiscard]] bool is_postgres() const { return LT_KIND_IS_PG(abi.kind); }
+  /// Its probes stay when the others are taken away to keep to a budget: they are hardly ever hit,
+  /// and what is missed would be missed for good.
+  [[nodiscard]] bool is_lasting() const {
+    return LT_KIND_IS_LASTING(abi.kind) || abi.pg_role == LT_PG_RESET;
+  }
 };
 
 /// The C and C++ allocation functions, by the names that glibc gives them. They apply to every

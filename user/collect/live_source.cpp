@@ -368,7 +368,7 @@ Result<void> LiveSource::walk_blocks() {
   model::Blocks record{.at_ns = now_ns(), .blocks = {}};
   ranges_.settle();
   ranges_.append_blocks(record.blocks);
-  if (handlers_.sessions != nullptr) handlers_.sessions->append_blocks(record.blocks);
+  append_session_blocks(record.blocks);
   Result<void> outcome;
   bool sent = false;
   auto send = [&] {
@@ -379,7 +379,7 @@ Result<void> LiveSource::walk_blocks() {
   };
   live_.each([&](std::uint64_t handle, const lt_resource& resource) {
     model::Block block = block_of(handle, resource);
-    if (survival_.has_windows() && !LT_KIND_IS_PG(resource.kind)) {
+    if (survival_.has_windows() && !LT_KIND_IS_LASTING(resource.kind)) {
       const double alive = survival_.alive(live_block_of(resource));
       if (alive < kPresumedReleased) return;
       block.stands_for *= alive;
@@ -389,6 +389,23 @@ Result<void> LiveSource::walk_blocks() {
   });
   if (!record.blocks.empty() || !sent) send();
   return outcome;
+}
+
+void LiveSource::append_session_blocks(std::vector<model::Block>& blocks) {
+  if (handlers_.sessions == nullptr) return;
+  const std::size_t first = blocks.size();
+  handlers_.sessions->append_blocks(blocks);
+  if (!survival_.has_windows()) return;
+  for (std::size_t i = first; i < blocks.size(); ++i) {
+    model::Block& block = blocks[i];
+    block.stands_for *=
+        survival_.alive({.site = block.site, .acquired_ns = options_.began_ns + block.acquired_ns});
+  }
+  const auto begin = blocks.begin() + static_cast<std::ptrdiff_t>(first);
+  blocks.erase(
+      std::remove_if(begin, blocks.end(),
+                     [](const auto& block) { return block.stands_for < kPresumedReleased; }),
+      blocks.end());
 }
 
 model::Block LiveSource::block_of(std::uint64_t handle, const lt_resource& resource) const {

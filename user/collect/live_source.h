@@ -165,6 +165,8 @@ class LiveSource {
   [[nodiscard]] std::vector<model::StackId> remove_idle(const std::vector<StackPlace>& retired);
   void remove(StackPlace place);
   void forget(model::StackId stack, model::ImageId image);
+  void append_session_blocks(std::vector<model::Block>& blocks);
+  [[nodiscard]] model::Counters counters_of(const model::SiteKey& site) const;
   [[nodiscard]] LiveBlock live_block_of(const lt_resource& resource) const;
   [[nodiscard]] LiveWalk live_blocks() const;
   [[nodiscard]] Result<std::vector<SiteLifetimes>> take_lifetimes();

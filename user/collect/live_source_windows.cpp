@@ -2,6 +2,7 @@
 // What a trace that is not attached all the time knows of the rest (survival.h).
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "leaktrace/sampling.h"
@@ -29,10 +30,15 @@ std::uint64_t rounded(double amount) {
 
 Result<void> LiveSource::end_window(std::uint64_t from_ns, std::uint64_t to_ns) {
   const bool is_first = !survival_.has_windows();
+  if (auto drained = drain(); !drained) return drained;
   window_ended_ns_ = to_ns;
   auto lifetimes = take_lifetimes();
   // Programs count releases by age when they were told of a window: perhaps not of the first.
   const bool is_counted = lifetimes && !(is_first && lifetimes->empty());
+  if (lifetimes && handlers_.sessions != nullptr) {
+    std::ranges::move(handlers_.sessions->take_lifetimes(trace_time(to_ns)),
+                      std::back_inserter(*lifetimes));
+  }
   if (!is_counted) {
     survival_.end_uncounted_window({from_ns, to_ns});
   } else {
@@ -77,10 +83,22 @@ LiveBlock LiveSource::live_block_of(const lt_resource& resource) const {
 LiveWalk LiveSource::live_blocks() const {
   return [this](const std::function<void(const LiveBlock&)>& visit) {
     live_.each([&](std::uint64_t, const lt_resource& resource) {
-      // PostgreSQL's are always observed.
-      if (!LT_KIND_IS_PG(resource.kind)) visit(live_block_of(resource));
+      if (!LT_KIND_IS_LASTING(resource.kind)) visit(live_block_of(resource));
+    });
+    if (handlers_.sessions == nullptr) return;
+    handlers_.sessions->each_open([&](LiveBlock block) {
+      block.acquired_ns += options_.began_ns;
+      visit(block);
     });
   };
+}
+
+// Who counts a site: events tell of what sessions hold, the kernel's tables of the rest.
+model::Counters LiveSource::counters_of(const model::SiteKey& site) const {
+  const bool is_held = model::is_postgres(site.kind) && site.kind != model::Kind::pg_connection &&
+                       site.kind != model::Kind::pg_result && site.kind != model::Kind::pg_buffer;
+  if (is_held && handlers_.sessions != nullptr) return handlers_.sessions->counters(site);
+  return totals_.total(site);
 }
 
 // As of the newest window's end: what was acquired since is no part of the estimate, and what was
@@ -99,7 +117,7 @@ void LiveSource::add_unseen(std::vector<model::SiteCounters>& sites) {
     const auto found = place.find(key);
     const bool is_new = std::exchange(unseen_[key], now) != now;
     if (found == place.end() && !is_new) return;
-    if (found == place.end()) sites.push_back({key, totals_.total(key)});
+    if (found == place.end()) sites.push_back({key, counters_of(key)});
     model::Estimate& estimate =
         (found == place.end() ? sites.back() : sites[found->second]).counters.estimate;
     estimate.count_variance = std::max(0.0, estimate.count_variance + now.count_variance);

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <unordered_set>
 #include <vector>
 
 #include "leaktrace/pg_abi.h"
 #include "user/collect/record_sink.h"
+#include "user/collect/survival.h"
 #include "user/model/record.h"
 
 namespace leaktrace::collect {
@@ -36,6 +39,15 @@ class SessionKeeper {
   [[nodiscard]] virtual Result<void> emit_details(std::uint64_t at_ns, RecordSink& sink) = 0;
   virtual void append_blocks(std::vector<model::Block>& blocks) const = 0;
   virtual void add_losses(model::Losses& losses) const = 0;
+
+  // For what is presumed released while no probe was attached: see SurvivalModel.
+  /// What is open, acquired_ns in the trace's time.
+  virtual void each_open(const std::function<void(const LiveBlock&)>& visit) const = 0;
+  /// What was released since the last call, which was at the end of a window: now another has
+  /// ended, at `at_ns` of the trace's time.
+  [[nodiscard]] virtual std::vector<SiteLifetimes> take_lifetimes(std::uint64_t at_ns) = 0;
+  /// Of a site that it has told of.
+  [[nodiscard]] virtual model::Counters counters(const model::SiteKey& site) const = 0;
 
   // For recycling: see RangeTable.
   [[nodiscard]] virtual std::unordered_set<model::StackId> stacks_in_use() const = 0;

@@ -81,7 +81,7 @@ std::string connection_head(const analyze::ReportConnection& connection, bool se
         fmt::format(", transaction open for {}", human_seconds(connection.transaction_seconds));
   }
   words += ", holds " + holds_words(connection);
-  if (!connection.from_start) words += ", and what it opened before tracing began";
+  if (!connection.from_start) words += ", and what it opened unseen";
   return words;
 }
 

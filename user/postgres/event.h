@@ -101,6 +101,8 @@ struct Event {
   bool pipeline = false;    ///< of `done` and `result`: in pipeline mode, where only the result
                             ///< pipeline_sync ends a transaction and brings a new `transaction`
   bool lost = false;        ///< events of this connection were lost before this one
+  bool unobserved = false;  ///< nobody looked for a time before this event. Of a command its
+                            ///< `transaction` then is the server's word before it
   bool from_start = false;  ///< of any: all events since the connection was made have been seen
 
   std::string host, port, database, user;  ///< of `connected`; never the password

@@ -95,6 +95,7 @@ void visit_fields(EventRef& event, Visitor& visitor) {
   visitor.flag("broken", event.broken);
   visitor.flag("pipeline", event.pipeline);
   visitor.flag("lost", event.lost);
+  visitor.flag("unobserved", event.unobserved);
   visitor.flag("from_start", event.from_start);
 }
 

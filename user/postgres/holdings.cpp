@@ -31,10 +31,11 @@ std::uint64_t Holdings::acquire(Holder& holder, Open resource) {
   return number;
 }
 
-void Holdings::release(Holder& holder, std::uint64_t number, std::uint64_t at_ns) {
+void Holdings::release(Holder& holder, std::uint64_t number, std::uint64_t at_ns, bool seen) {
   const auto found = holder.open.find(number);
   if (found == holder.open.end()) return;
   Open& resource = found->second;
+  if (seen && options_.on_release) options_.on_release(resource.key, resource.since_ns, at_ns);
   Site& site = *resource.site;
   site.open.erase(number);
   if (auto holds = site.holders.find(&holder); --holds->second == 0) site.holders.erase(holds);
@@ -76,6 +77,11 @@ void Holdings::note_example(const model::SiteKey& site, const SharedText& sql,
     return;
   }
   examples_.try_emplace(site, Example{sql, words, true});
+}
+
+model::Counters Holdings::counters(const model::SiteKey& site) const {
+  const auto found = sites_.find(site);
+  return found == sites_.end() ? model::Counters{} : found->second.counters;
 }
 
 std::vector<model::SiteCounters> Holdings::take_changed_sites() {

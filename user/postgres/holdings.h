@@ -65,7 +65,8 @@ class Holdings {
 
   /// Its number, from 1; 0: there is no room for it, which is counted.
   std::uint64_t acquire(Holder& holder, Open resource);
-  void release(Holder& holder, std::uint64_t number, std::uint64_t at_ns);
+  /// `seen`: it is released now; else it was at a time that nobody looked.
+  void release(Holder& holder, std::uint64_t number, std::uint64_t at_ns, bool seen = true);
   /// The image is gone with all its sites. What its connections have open is dropped before.
   void forget_image(model::ImageId image);
   /// Drops what is open without counting it as released.
@@ -84,6 +85,8 @@ class Holdings {
   void add_stacks_in_use(std::unordered_set<model::StackId>& stacks) const;
   void forget(std::span<const model::StackId> stacks);
   [[nodiscard]] std::size_t site_count() const { return sites_.size(); }
+  /// Zeros of a site that is not known.
+  [[nodiscard]] model::Counters counters(const model::SiteKey& site) const;
 
  private:
   struct Example {

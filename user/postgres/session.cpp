@@ -52,8 +52,14 @@ void Session::update_words() {
 
 void Session::apply(const Event& event) {
   described_.from_start = event.from_start;
-  if (event.lost) events_lost(event.at_ns);
+  if (event.unobserved) {
+    unobserved(event);
+  } else if (event.lost) {
+    events_lost(event.at_ns);
+    ++context_->losses.undecided;
+  }
   dispatch(event);
+  catching_up_ = false;
   const model::ConnectionState now = state();
   if (now != described_.state) {
     described_.state = now;
@@ -191,7 +197,17 @@ void Session::events_lost(std::uint64_t at_ns) {
   queue_.clear();
   queued_ = 0;
   rollback_doubtful_ = commit_refused_ = false;
-  ++context_->losses.undecided;
+}
+
+/// The same, known beforehand: how much of the time was observed is said once for the whole trace.
+/// That a transaction is open now says that it may be the one that was open before.
+void Session::unobserved(const Event& event) {
+  catching_up_ = true;
+  events_lost(event.at_ns);
+  transaction_.savepoints.clear();  // perhaps of another transaction
+  if (event.type == EventType::command) settle(event.transaction, event.at_ns);
+  // What is executed now is of this time; an end that is told of is of before.
+  catching_up_ = event.type == EventType::done;
 }
 
 void Session::end_server_session(std::uint64_t at_ns) {

@@ -91,6 +91,7 @@ class Session {
   void done(const Event& event);
   void row_mode(const Event& event);
   void events_lost(std::uint64_t at_ns);
+  void unobserved(const Event& event);
   void end_server_session(std::uint64_t at_ns);
   [[nodiscard]] model::ConnectionState state() const;
 
@@ -161,6 +162,7 @@ class Session {
   /// A "ROLLBACK" that may have been one to a savepoint; what comes next tells.
   bool rollback_doubtful_ = false;
   bool broken_ = false;
+  bool catching_up_ = false;  ///< what is released now was released when nobody looked
 
   std::unordered_map<std::string, std::uint64_t> statements_;
   std::shared_ptr<SqlText> last_parameters_;  ///< the unnamed statement that a command has left

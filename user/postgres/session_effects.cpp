@@ -168,7 +168,7 @@ void Session::close(std::uint64_t number, std::uint64_t at_ns) {
   if (resource.key.kind == model::Kind::pg_cursor) cursors_.erase(resource.name);
   if (resource.key.kind == model::Kind::pg_large_object) large_objects_.erase(resource.value);
   transaction_.resources.erase(number);
-  context_->holdings.release(holder_, number, at_ns);
+  context_->holdings.release(holder_, number, at_ns, !catching_up_);
 }
 
 }  // namespace leaktrace::postgres

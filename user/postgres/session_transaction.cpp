@@ -101,9 +101,16 @@ void Session::settle(TransactionStatus status, std::uint64_t at_ns) {
 }
 
 /// No transaction is open any more. `rolled_back`: how it ended was seen. An explicit one of which
-/// no end was seen is guessed to have ended well if all in it went well.
+/// no end was seen is guessed to have ended well if all in it went well, which makes a difference
+/// to cursors WITH HOLD only.
 void Session::settle_idle(bool rolled_back, std::uint64_t at_ns) {
-  if (transaction_.is_explicit && !rolled_back) count_undecided_if_held();
+  const auto outlives_commit = [this](std::uint64_t number) {
+    return holder_.open.at(number).hold;
+  };
+  if (transaction_.is_explicit && !rolled_back &&
+      std::ranges::any_of(transaction_.resources, outlives_commit)) {
+    ++context_->losses.undecided;
+  }
   end_transaction(!rolled_back && !transaction_.failed, at_ns);
 }
 

@@ -133,6 +133,19 @@ void Sessions::append_blocks(std::vector<model::Block>& blocks) const {
   }
 }
 
+void Sessions::each_open(
+    const std::function<void(const model::SiteKey&, std::uint64_t since_ns)>& visit) const {
+  for (const auto& [key, session] : state_->sessions) {
+    for (const auto& [number, resource] : session.holder().open) {
+      visit(resource.key, resource.since_ns);
+    }
+  }
+}
+
+model::Counters Sessions::counters(const model::SiteKey& site) const {
+  return state_->holdings.counters(site);
+}
+
 model::Connections Sessions::connections(std::uint64_t now_ns, std::size_t most) const {
   std::vector<const Session*> all;
   all.reserve(state_->sessions.size());

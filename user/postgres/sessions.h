@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <unordered_set>
@@ -18,6 +19,10 @@ struct SessionOptions {
   std::size_t max_connections = 65536;   ///< known at once; over it: loss pg_table_full
   std::size_t max_resources = 1U << 20;  ///< open at once; over it: loss pg_table_full
   std::size_t max_sites = 65536;         ///< over it: loss pg_table_full
+  /// Told of each resource that is seen to be released: its site, and from when to when it was
+  /// open.
+  std::function<void(const model::SiteKey&, std::uint64_t since_ns, std::uint64_t until_ns)>
+      on_release{};
 };
 
 /// What could not be decided or kept, by cause.
@@ -58,6 +63,11 @@ class Sessions {
   [[nodiscard]] std::vector<model::SiteDetail> take_changed_details();
   /// Appends one block for each open resource.
   void append_blocks(std::vector<model::Block>& blocks) const;
+  /// Visits each open resource: its site, and since when it is open.
+  void each_open(
+      const std::function<void(const model::SiteKey&, std::uint64_t since_ns)>& visit) const;
+  /// Zeros of a site that is not known.
+  [[nodiscard]] model::Counters counters(const model::SiteKey& site) const;
   /// Connections by what they hold, most first, at most `most` of them; each lists at most
   /// model::kMostOpenListed resources, the oldest first.
   [[nodiscard]] model::Connections connections(std::uint64_t now_ns, std::size_t most) const;

@@ -247,12 +247,17 @@ void Engine::set_sampling_step(std::uint32_t step) {
   skeleton_->bss->sampling.step = step;
 }
 
-void Engine::set_window(std::uint64_t now_ns) {
+void Engine::open_window(std::uint64_t now_ns) {
   skeleton_->bss->sampling.window_from = now_ns;
+  skeleton_->bss->closing = LT_CLOSING_NONE;
+}
+
+void Engine::close_window() {
+  skeleton_->bss->closing = LT_CLOSING_WINDOW;
 }
 
 void Engine::close() {
-  skeleton_->bss->closing = 1;
+  skeleton_->bss->closing = LT_CLOSING_TRACE;
 }
 
 lt_hits Engine::hits(std::uint32_t slot) const {

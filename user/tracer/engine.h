@@ -112,9 +112,11 @@ class Engine {
   /// fixed when the engine is loaded.
   void set_sampling_step(std::uint32_t step);
   /// Says that probes are attached again after a time without, from `now_ns` (CLOCK_MONOTONIC) on.
-  void set_window(std::uint64_t now_ns);
-  /// Nothing is acquired any more; what is released still is. Before probes are taken away for
-  /// good.
+  void open_window(std::uint64_t now_ns);
+  /// Nothing is acquired any more, but where probes are lasting; what is released still is. Before
+  /// probes are taken away for a time: they do not go all at once.
+  void close_window();
+  /// The same, of all probes, before they are taken away for good.
   void close();
   /// What tracing cost the processes of a slot, over all CPUs.
   [[nodiscard]] lt_hits hits(std::uint32_t slot) const;

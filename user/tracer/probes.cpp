@@ -57,11 +57,11 @@ std::span<const Step> steps_of(ProbeMode mode) {
 }
 
 ProbeTargets targets_of(const Step& step, const std::vector<Hook>& hooks,
-                        const std::vector<catalog::Row>& rows, bool of_postgres) {
+                        const std::vector<catalog::Row>& rows, bool lasting) {
   ProbeTargets targets;
   for (const Hook& hook : hooks) {
     const catalog::Row& row = rows[hook.row];
-    if (row.is_postgres() != of_postgres || !step.takes(row)) continue;
+    if (row.is_lasting() != lasting || !step.takes(row)) continue;
     targets.offsets.push_back(hook.site.offset);
     targets.cookies.push_back(hook.cookie());
   }

@@ -43,8 +43,7 @@ class FileProbes {
   [[nodiscard]] std::size_t functions() const { return functions_; }
 
   /// Gives the probes away, in the order in which they are to be detached. What was attached is
-  /// remembered for attach_again(). Those of PostgreSQL clients stay: what is known of a session
-  /// does not survive a pause.
+  /// remembered for attach_again(). Those of lasting rows stay (catalog::Row::is_lasting).
   [[nodiscard]] std::vector<Link> take_pausable_links();
   /// The same, and those that stayed.
   [[nodiscard]] std::vector<Link> take_all_links();
@@ -70,7 +69,7 @@ class FileProbes {
   };
 
   Group pausable_;
-  Group lasting_;  ///< those of PostgreSQL clients
+  Group lasting_;  ///< those of lasting rows
   std::size_t functions_ = 0;
   std::size_t acquire_functions_ = 0;
 };

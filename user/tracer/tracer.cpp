@@ -396,8 +396,8 @@ std::size_t Tracer::acquire_functions(pid_t pid) const {
 }
 
 void Tracer::detach_all() {
-  engine_.close();
   if (pausing_.valid()) pausing_.wait();
+  engine_.close();
   std::vector<Link> links = take_links(true);
   for (auto& [pid, process] : processes_) {
     for (auto& [module, hooks] : process.loader_hooks)

@@ -48,6 +48,7 @@ void Tracer::pause() {
   paused_ = true;
   pausing_ = std::async(std::launch::async, [this, owned = take_links(false)]() mutable {
     await_readiness();
+    engine_.close_window();
     window_to_ns_ = monotonic_ns();
     detach_together(std::move(owned));
   });
@@ -65,7 +66,7 @@ Result<void> Tracer::resume() {
   for (auto& [pid, process] : processes_) check_again(process.probes, pid);
   await_readiness();
   window_from_ns_ = monotonic_ns();
-  engine_.set_window(window_from_ns_);
+  engine_.open_window(window_from_ns_);
   paused_ = false;
   Result<void> outcome = attach_again(shared_probes_, -1);
   for (auto& [pid, process] : processes_) {

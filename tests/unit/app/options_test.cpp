@@ -61,14 +61,17 @@ TEST(Options, AFamilyOfKindsStandsForItsKinds) {
   EXPECT_FALSE(parse({"-p", "1", "--kinds", "pgx"}).command.has_value());
 }
 
-TEST(Options, WhatIsAlwaysExactHasNoBudget) {
+TEST(Options, WhatIsNeverSampledHasABudgetOfItsOwn) {
   auto sessions = parsed<TraceCommand>({"-p", "1", "--kinds", "pg"});
-  EXPECT_EQ(sessions.trace.budget_percent, std::nullopt);
+  EXPECT_EQ(sessions.trace.budget_percent, kDefaultPostgresBudgetPercent);
   EXPECT_EQ(sessions.trace.sample_bytes, std::nullopt);
   EXPECT_FALSE(sessions.trace.sees_free);
   auto mixed = parsed<TraceCommand>({"-p", "1", "--kinds", "heap,pg"});
   EXPECT_EQ(mixed.trace.budget_percent, kDefaultBudgetPercent);
-  EXPECT_FALSE(parse({"-p", "1", "--kinds", "pg", "--budget", "5"}).command.has_value());
+  auto generous = parsed<TraceCommand>({"-p", "1", "--kinds", "pg", "--budget", "7"});
+  EXPECT_EQ(generous.trace.budget_percent, 7);
+  auto run = parsed<TraceCommand>({"run", "--kinds", "pg", "--", "ls"});
+  EXPECT_EQ(run.trace.budget_percent, std::nullopt);
   EXPECT_FALSE(parse({"-p", "1", "--kinds", "pg", "--sample-bytes", "1M"}).command.has_value());
   auto exact = parsed<TraceCommand>(
       {"-p", "1", "--kinds", "pg", "--budget", "off", "--sample-bytes", "exact"});

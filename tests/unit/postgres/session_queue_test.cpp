@@ -63,6 +63,62 @@ TEST_F(SessionQueue, LostEventsEmptyTheQueueAndKeepWhatIsOpen) {
   EXPECT_EQ(described().state, model::ConnectionState::idle);
 }
 
+// ---- Times in which nobody looked
+
+class Unobserved : public SessionFixture {
+ protected:
+  void begin_with(CommandKind kind, std::string_view text, TransactionStatus before) {
+    Event event = make(EventType::command);
+    event.command = kind;
+    event.text = text;
+    event.unobserved = true;
+    event.transaction = before;
+    apply(event);
+  }
+};
+
+TEST_F(Unobserved, ATransactionThatIsOverHasEndedItsCursors) {
+  query("BEGIN", {"BEGIN"}, kInTransaction);
+  query("DECLARE a CURSOR FOR SELECT 1", {"DECLARE CURSOR"}, kInTransaction);
+  query("PREPARE b AS SELECT 1", {"PREPARE"}, kInTransaction);
+  begin_with(CommandKind::query, "LISTEN c", kIdle);
+  EXPECT_THAT(cursors(), IsEmpty());
+  EXPECT_THAT(statements(), ElementsAre("b"));
+}
+
+TEST_F(Unobserved, ATransactionThatIsOpenMayBeTheSame) {
+  query("BEGIN", {"BEGIN"}, kInTransaction);
+  query("SAVEPOINT s", {"SAVEPOINT"}, kInTransaction);
+  query("DECLARE a CURSOR FOR SELECT 1", {"DECLARE CURSOR"}, kInTransaction);
+  begin_with(CommandKind::query, "ROLLBACK TO s", kInTransaction);
+  EXPECT_THAT(cursors(), ElementsAre("a"));
+  ok("ROLLBACK");
+  EXPECT_THAT(cursors(), ElementsAre("a"));  // which savepoint that was is not known
+  EXPECT_EQ(losses().undecided, 1U);
+  done(kInTransaction);
+  query("COMMIT", {"COMMIT"}, kIdle);
+  EXPECT_THAT(cursors(), IsEmpty());
+}
+
+TEST_F(Unobserved, WhatWasWaitedForIsForgottenWithoutALoss) {
+  send(CommandKind::prepare, "a", "SELECT 1");
+  begin_with(CommandKind::query, "PREPARE b AS SELECT 1", kIdle);
+  ok("PREPARE");
+  done();
+  EXPECT_THAT(statements(), ElementsAre("b"));
+  EXPECT_EQ(losses(), SessionLosses{});
+}
+
+TEST_F(Unobserved, ATransactionThatTheFirstQuietCommandTellsOf) {
+  query("BEGIN", {"BEGIN"}, kInTransaction);
+  query("DECLARE a CURSOR FOR SELECT 1", {"DECLARE CURSOR"}, kInTransaction);
+  Event event = make(EventType::done);
+  event.unobserved = true;
+  event.transaction = kIdle;
+  apply(event);
+  EXPECT_THAT(cursors(), IsEmpty());
+}
+
 TEST_F(SessionQueue, EachStatementHasItsResult) {
   query("BEGIN; SELECT 1; DECLARE a CURSOR FOR SELECT 1; CLOSE a; DECLARE b CURSOR FOR SELECT 1",
         {"BEGIN", "SELECT 1", "DECLARE CURSOR", "CLOSE CURSOR", "DECLARE CURSOR"}, kInTransaction);
