@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#include "user/analyze/view.h"
+
+namespace leaktrace::analyze {
+
+/// Why a rise of the floor is no growth; in the order in which it is asked.
+enum class Objection {
+  none,
+  too_short,   ///< fewer windows than it takes
+  no_rise,     ///< the floor is not higher at the end, or rose in a few steps only
+  fell_back,   ///< it fell as much before as it rose
+  not_record,  ///< more was outstanding before
+  uneven,      ///< a third of the time, and of the work, added little
+  slowing,     ///< it slows down toward a limit that is not far
+  stopped,     ///< it has been still for much longer than ever between two rises
+  load,        ///< it follows the rate of acquiring: blocks do not stay longer
+};
+
+/// What is asked of the floor's rise from the window `start` on; the windows before are history.
+struct Rise {
+  Objection objection = Objection::too_short;
+  double p = 1;           ///< by chance, of this one view
+  double growth = 0;      ///< of the floor, spikes cut off
+  double from = 0;        ///< floor of the first window
+  double to = 0;          ///< of the last
+  std::size_t windows = 0;
+  std::size_t rose = 0;   ///< windows whose floor is above that of the window before
+};
+
+struct Context {
+  double variance = 0;     ///< of the newest reading, by sampling and blind periods
+  double fall_before = 0;  ///< deepest fall of the floor, from elsewhere in the history
+  double most_before = 0;  ///< most that was outstanding before this track begins
+};
+
+[[nodiscard]] Rise examine(const Track& track, std::size_t start, const Context& context);
+
+}  // namespace leaktrace::analyze

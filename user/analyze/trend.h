@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tests and estimates of trend in short series (up to some dozens of values). None of them gives a
+// value that is not finite when what it is given is finite.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace leaktrace::analyze {
+
+/// A slope and its 95 % interval.
+struct Slope {
+  double value = 0;
+  double low = 0;
+  double high = 0;
+};
+
+/// The median of the slopes of all pairs of points, with the interval of Sen (1968), widened for
+/// autocorrelation as in mann_kendall. `scratch` is only there to save allocations. Zeros when
+/// fewer than two points differ in x.
+[[nodiscard]] Slope theil_sen(std::span<const double> x, std::span<const double> y,
+                              std::vector<double>& scratch);
+
+/// The chance that a series without trend looks as much like a rising one: Mann's (1945) and
+/// Kendall's rank test, one-sided. Ties are corrected for, and autocorrelation after Hamed and Rao
+/// (1998): from the ranks that are left when the Theil-Sen line is taken away, where it makes the
+/// test more cautious. Exact for short series without ties. 1 for fewer than 4 values.
+[[nodiscard]] double mann_kendall(std::span<const double> y);
+
+/// The chance that increments without drift add up to as much: a t-test of their mean against the
+/// long-run variance, which is what tells a trend from a random walk (both have rising ranks). The
+/// long-run variance is that of Newey and West (1987), and never below the plain variance, so that
+/// series that are stationary, whose increments cancel, are judged with caution.
+[[nodiscard]] double drift(std::span<const double> increments);
+
+/// Cuts off the largest increments so that none makes up more than `share` of their sum; growth
+/// that came in fewer steps than 1/share is none. Returns the sum that is left, 0 or more.
+double clip_to_share(std::span<double> increments, double share);
+
+/// Upper tail of Student's distribution.
+[[nodiscard]] double student_tail(double t, double degrees);
+
+}  // namespace leaktrace::analyze
