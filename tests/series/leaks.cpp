@@ -18,6 +18,11 @@ Step leak_blocks(double rate, std::uint64_t size) {
   };
 }
 
+/// Size of a container that doubles when it is full.
+std::uint64_t doubled(double entries, std::uint64_t size) {
+  return size << static_cast<unsigned>(std::ceil(std::log2(std::max(entries, 1.0))));
+}
+
 Step churned(Site& site, double churn, double leak) {
   const double lifetime = site.random.uniform(0.2, 2);
   constexpr std::uint64_t kSize = 256;
@@ -40,7 +45,7 @@ std::vector<Pattern> steady() {
   all.push_back({"churn_10000", true, 1800, 1, [](Site& site, double) {
                    return churned(site, 20e6, 2e3);
                  }});
-  all.push_back({"churn_10000_batches", true, 1800, 1, [](Site& site, double) {
+  all.push_back({"churn_10000_batches", true, 3600, 1, [](Site& site, double) {
                    // A batch is collected for some seconds and then released whole.
                    const double period = site.random.uniform(3, 9);
                    auto leaked = std::make_shared<double>(0);
@@ -172,17 +177,35 @@ std::vector<Pattern> by_structure() {
        }},
       {"hash_table_shards", true, 1800, 1,
        [](Site& site, double) {
-         // 64 tables that double when full; keys are never removed.
-         std::vector<double> keys(64);
-         for (double& count : keys) count = site.random.uniform(64, 256);
-         auto state = std::make_shared<std::vector<double>>(keys);
+         // 64 tables that double when full; some get more keys than others, none is removed.
+         struct Table {
+           double keys = 0, rate = 0;
+         };
+         auto tables = std::make_shared<std::vector<Table>>(64);
+         for (Table& table : *tables) {
+           table = {site.random.uniform(64, 256), std::exp(site.random.normal())};
+         }
          return Step([=](Site& s, double, double dt) {
            std::uint64_t bytes = 0;
-           for (double& count : *state) {
-             count += s.random.uniform(0, 4) * dt;
-             bytes += 16ULL << static_cast<unsigned>(std::ceil(std::log2(count)));
+           for (Table& table : *tables) {
+             table.keys += s.random.uniform(0, 4) * table.rate * dt;
+             bytes += doubled(table.keys, 16);
            }
            if (bytes > s.bytes()) s.add(s.count() == 0 ? 64 : 0, bytes - s.bytes());
+         });
+       }},
+      {"one_hash_table", true, 2 * kHour, 1,
+       [](Site& site, double) {
+         // Doubles each time that it is full: about one step whenever time has doubled.
+         const double rate = site.random.uniform(0.5, 20);
+         auto keys = std::make_shared<double>(1);
+         return Step([=](Site& s, double, double dt) {
+           *keys += static_cast<double>(s.random.poisson(rate * dt));
+           const std::uint64_t bytes = doubled(*keys, 16);
+           if (bytes <= s.bytes()) return;
+           const std::uint64_t before = s.bytes();
+           s.add(1, bytes);
+           if (before > 0) s.drop(1, before);
          });
        }},
       {"vectors_of_sessions", true, 1800, 1,

@@ -34,7 +34,7 @@ Step sampled(const Observed& what) {
     state->live = state->live - died + born;
     state->leaked += s.random.poisson(what.leak * dt / what.interval);
     const auto samples = static_cast<double>(state->live + state->leaked);
-    const double seen = s.random.poisson(live * dt / what.lifetime);
+    const auto seen = static_cast<double>(s.random.poisson(live * dt / what.lifetime));
     s.become(static_cast<std::uint64_t>(samples * weight), static_cast<std::uint64_t>(kSize),
              static_cast<std::uint64_t>(seen * weight));
     s.count_variance = samples * weight * (weight - 1);
@@ -63,7 +63,12 @@ Step duty_cycled(const Observed& what) {
     state->live -= died;
     if (is_on) {
       const double rate = what.live / what.lifetime / kSize;
-      state->live += static_cast<double>(s.random.poisson(rate * dt));
+      const std::uint64_t born = s.random.poisson(rate * dt);
+      // Born at any time of the window, some die in it.
+      const double within = 1 - (1 - alive) * what.lifetime / dt;
+      const std::uint64_t dead = s.random.binomial(born, within);
+      state->live += static_cast<double>(born - dead);
+      state->released += static_cast<double>(dead);
       state->leaked += static_cast<double>(s.random.poisson(what.leak * dt / kSize));
       state->released += died;
     } else {

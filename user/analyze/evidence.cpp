@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "user/analyze/findings.h"
 #include "user/analyze/words.h"
@@ -26,14 +28,17 @@ std::string survival(const Survival& survival) {
                      human_seconds(survival.age_seconds));
 }
 
+/// In the unit of time in which it is at least 1.
 std::string rate(double per_second, bool in_number) {
-  if (!in_number) {
-    std::string text = human_byte_rate(per_second);
-    return text.starts_with('+') ? text.substr(1) : text;
+  constexpr std::array kUnits = {std::pair{1.0, " a second"}, std::pair{3600.0, " an hour"},
+                                 std::pair{86400.0, " a day"}};
+  if (!in_number && per_second >= 1) return human_byte_rate(per_second).substr(1);
+  for (const auto& [seconds, words] : kUnits) {
+    const double value = per_second * seconds;
+    if (value < 1) continue;
+    return in_number ? fmt::format("{:.1f}{}", value, words) : amount(value, false) + words;
   }
-  if (per_second >= 1) return fmt::format("{:.1f} a second", per_second);
-  if (per_second * 3600 >= 1) return fmt::format("{:.1f} an hour", per_second * 3600);
-  return fmt::format("{:.2g} a day", per_second * 86400);
+  return fmt::format("less than one{} a day", in_number ? "" : " byte");
 }
 
 std::string growing(const Findings& found, bool in_number) {

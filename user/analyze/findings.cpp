@@ -2,6 +2,7 @@
 #include "user/analyze/findings.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace leaktrace::analyze {
@@ -46,6 +47,8 @@ class Search {
 
  private:
   void whole() {
+    constexpr std::size_t kStarts = 4;
+    std::array<Objection, kStarts> finest{};
     for (std::size_t coarsening = 1; coarsening <= 3; ++coarsening) {
       coarsen(scratch_.whole, coarsening, amount_, scratch_.track);
       const std::size_t size = scratch_.track.size();
@@ -55,11 +58,25 @@ class Search {
         if (!growth_.moved) return;
       }
       const double width = history_.width(Resolution::whole) * static_cast<double>(coarsening);
-      for (const std::size_t start : {std::size_t{0}, size / 4, size / 2}) {
-        if (start > 0 && size - start < 7) break;
-        take(examine(scratch_.track, start, {.variance = variance_}), start, width);
+      const std::array<std::size_t, kStarts> starts = {0, size / 4, size / 2,
+                                                       size - std::min<std::size_t>(size, 8)};
+      for (std::size_t i = 0; i < kStarts; ++i) {
+        if (i > 0 && starts[i] == starts[i - 1]) continue;
+        Rise rise = examine(scratch_.track, starts[i], {.variance = variance_});
+        if (coarsening == 1) {
+          finest[i] = rise.objection;
+        } else if (rise.objection == Objection::none && is_of_shape(finest[i])) {
+          rise.objection = finest[i];
+        }
+        take(rise, starts[i], width);
       }
     }
+  }
+
+  /// What a coarser view cannot tell better: it has fewer windows to see a bend in.
+  static bool is_of_shape(Objection objection) {
+    return objection == Objection::slowing || objection == Objection::stopped ||
+           objection == Objection::load;
   }
 
   /// The newest windows at a finer resolution: a rise that has begun lately. It must go beyond all
@@ -127,9 +144,11 @@ Level level_of(const Track& track) {
   const std::size_t half = track.size() / 2;
   level.half_low = *std::min_element(track.floor.begin() + static_cast<std::ptrdiff_t>(half), track.floor.end());
   level.half_high = *std::max_element(track.most.begin() + static_cast<std::ptrdiff_t>(half), track.most.end());
+  level.half_gain = track.floor.back() - track.floor[half];
   while (level.still < track.size()) {
     const std::size_t i = track.size() - 1 - level.still;
     if (track.floor[i] != level.now || track.most[i] != level.now) break;
+    if (track.acquired[i] > 0) break;
     ++level.still;
   }
   std::vector<double> steps{track.last.front()};

@@ -29,9 +29,10 @@ struct Level {
   double now = 0;
   double half_low = 0;   ///< least and most in the newer half of the windows
   double half_high = 0;
+  double half_gain = 0;  ///< of the floor in the newer half
   double fall = 0;       ///< deepest fall of the floor
   double range = 0;      ///< of all that was outstanding
-  std::size_t still = 0; ///< newest windows in which nothing changed
+  std::size_t still = 0; ///< newest windows without an acquisition or a change
   double largest_step = 0;  ///< share of the growth to now that two windows brought
 };
 

@@ -16,6 +16,9 @@ constexpr double kMostShare = 0.2;      ///< of the growth that one window may b
 constexpr double kOverFall = 1.5;       ///< growth over the deepest fall
 constexpr double kWeakest = 0.2;        ///< growth of the weakest third over the mean
 constexpr double kLeastAhead = 1.0;     ///< growth yet to come over growth so far
+constexpr double kMostLoad = 0.6;       ///< of the growth that a risen rate of acquiring explains
+constexpr double kSlowed = 0.25;        ///< newer half over older half: no doubt that it slows
+constexpr double kSlack = 2;            ///< standard errors that the slowing down may be due to
 constexpr double kPatience = 2.5;       ///< stillness over the longest rest before
 
 /// Position in [0, 1] of each window's end on a clock that may run with time or with work.
@@ -71,10 +74,10 @@ double error_of_sum(std::span<const double> increments, double count) {
 std::optional<double> yet_to_come(std::span<const double> increments, const Clock& clock) {
   const double first = growth_between(increments, clock, 0, 0.5);
   const double second = growth_between(increments, clock, 0.5, 1);
-  if (second <= 0) return 0;
+  if (second <= kSlowed * first) return 0;
   if (first <= second) return std::nullopt;
   const double error = error_of_sum(increments, static_cast<double>(increments.size()) / 2);
-  const double slack = error * std::hypot(1 / first, 1 / second);
+  const double slack = kSlack * error * std::hypot(1 / first, 1 / second);
   const double slowing = std::log(first / second) - slack;
   if (slowing <= 0) return std::nullopt;
   return second / std::expm1(slowing);
@@ -100,28 +103,34 @@ Rests rests_of(std::span<const double> floor) {
 }
 
 /// Little's law: what is outstanding is the rate of acquiring times how long blocks stay. Where
-/// blocks come and go, growth without longer stays is load.
+/// blocks come and go and the rate has risen, that alone raises the floor in proportion.
 bool is_load(const Track& track, std::size_t start) {
-  const std::size_t n = track.size() - start;
-  const std::size_t part = n / 3;
-  double before = 0, after = 0, floor_before = 0, floor_after = 0, acquired = 0;
-  for (std::size_t i = 1; i < track.size() - start; ++i) acquired += track.acquired[start + i];
-  for (std::size_t i = 0; i < part; ++i) {
-    before += track.acquired[start + i];
-    after += track.acquired[track.size() - 1 - i];
-    floor_before += track.floor[start + i];
-    floor_after += track.floor[track.size() - 1 - i];
-  }
-  const double kept = track.last.back() - track.floor[start];
-  // What is kept is much of what was acquired: blocks stay.
-  if (kept > 0.5 * acquired || before <= 0 || after <= before) return false;
-  if (floor_before <= 0) return false;
-  const double stay = (floor_after / after) / (floor_before / before);
-  return stay < 1.1;
+  const std::size_t part = (track.size() - start) / 3;
+  const auto sum = [&](std::span<const double> values, std::size_t from) {
+    double total = 0;
+    for (const double value : values.subspan(from, part)) total += value;
+    return total;
+  };
+  const std::size_t newest = track.size() - part;
+  const double seconds_before = sum(track.seconds, start + 1);
+  const double seconds_after = sum(track.seconds, newest);
+  if (seconds_before <= 0 || seconds_after <= 0) return false;
+  const double rate_before = sum(track.blocks, start + 1) / seconds_before;
+  const double rate_after = sum(track.blocks, newest) / seconds_after;
+  const double before = sum(track.floor, start + 1);
+  const double after = sum(track.floor, newest);
+  double acquired = 0;
+  for (std::size_t i = start + 1; i < track.size(); ++i) acquired += track.acquired[i];
+  // Where most of what was acquired is kept, there is no coming and going.
+  if (track.last.back() - track.floor[start] > 0.5 * acquired) return false;
+  if (rate_before <= 0 || rate_after <= rate_before || after <= before) return false;
+  const double explained = before * (rate_after / rate_before - 1);
+  return explained > kMostLoad * (after - before);
 }
 
 Objection object(const Track& track, std::size_t start, const Context& context,
-                 std::span<const double> clipped, const Rise& rise) {
+                 std::span<const double> increments, std::span<const double> clipped,
+                 const Rise& rise) {
   const std::span<const double> floor = track.floor;
   const double gained = rise.to - rise.from;
   if (rise.growth <= 0 || gained <= 0) return Objection::no_rise;
@@ -133,9 +142,7 @@ Objection object(const Track& track, std::size_t start, const Context& context,
 
   thread_local Clock by_time;
   thread_local Clock by_work;
-  thread_local std::vector<double> ones;
-  ones.assign(clipped.size(), 1.0);
-  run_clock(ones, by_time);
+  run_clock(std::span(track.seconds).subspan(start + 1), by_time);
   run_clock(std::span(track.work).subspan(start + 1), by_work);
   const bool has_work = by_work.back() > 0;
   double weakest = weakest_third(clipped, by_time, rise.growth);
@@ -144,7 +151,7 @@ Objection object(const Track& track, std::size_t start, const Context& context,
 
   const double so_far = std::max(gained, rise.to - floor.front());
   const auto slows = [&](const Clock& clock) {
-    const auto ahead = yet_to_come(clipped, clock);
+    const auto ahead = yet_to_come(increments, clock);
     return ahead && *ahead < kLeastAhead * so_far;
   };
   if (slows(by_time) && (!has_work || slows(by_work))) return Objection::slowing;
@@ -163,6 +170,7 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   if (track.size() < start + kLeastWindows) return rise;
   const std::span<const double> floor = std::span(track.floor).subspan(start);
   thread_local std::vector<double> increments;
+  thread_local std::vector<double> clipped;
   increments.clear();
   for (std::size_t i = 1; i < floor.size(); ++i) {
     increments.push_back(floor[i] - floor[i - 1]);
@@ -171,10 +179,11 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   rise.windows = increments.size();
   rise.from = floor.front();
   rise.to = floor.back();
-  rise.growth = clip_to_share(increments, kMostShare);
-  rise.objection = object(track, start, context, increments, rise);
+  clipped = increments;
+  rise.growth = clip_to_share(clipped, kMostShare);
+  rise.objection = object(track, start, context, increments, clipped, rise);
   if (rise.growth <= 0) return rise;
-  rise.p = std::max(drift(increments), mann_kendall(floor));
+  rise.p = std::max(drift(clipped), mann_kendall(floor));
   if (context.variance > 0) {
     const double z = rise.growth / std::sqrt(context.variance);
     rise.p = std::max(rise.p, 0.5 * std::erfc(z / std::sqrt(2.0)));

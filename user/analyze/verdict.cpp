@@ -35,7 +35,9 @@ void classify(const Findings& found, SiteVerdict& verdict) {
   if (level.range > 0 && level.fall > 0.1 * level.range) {
     return claim(Verdict::fluctuating, seen * std::min(1.0, 0.5 + level.fall / level.range));
   }
-  if (level.now < level.half_high / 2) return claim(Verdict::fluctuating, seen / 2);
+  if (level.half_gain < 0.5 * spread) {
+    return claim(Verdict::fluctuating, seen * (1 - std::max(level.half_gain, 0.0) / spread));
+  }
 }
 
 double finite(double value) {

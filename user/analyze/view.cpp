@@ -22,16 +22,18 @@ void join(model::Window& window, const model::Window& later) {
 }  // namespace
 
 void Track::clear() {
-  for (auto* column : {&at, &floor, &most, &last, &acquired, &work}) column->clear();
+  for (auto* column : {&at, &seconds, &floor, &most, &last, &acquired, &blocks, &work}) column->clear();
 }
 
-void Track::push(const model::Window& window, Amount amount) {
+void Track::push(const model::Window& window, double since, Amount amount) {
   const bool in_bytes = amount == Amount::bytes;
   at.push_back((window.start + window.end) / 2);
+  seconds.push_back(std::max(window.end - since, 0.0));
   floor.push_back(in_bytes ? window.floor_bytes : window.floor_count);
   most.push_back(in_bytes ? window.max_bytes : window.max_count);
   last.push_back(in_bytes ? window.last_bytes : window.last_count);
   acquired.push_back(in_bytes ? window.acquired_bytes : window.acquired_count);
+  blocks.push_back(window.acquired_count);
   work.push_back(window.work);
 }
 
@@ -52,11 +54,13 @@ void coarsen(std::span<const model::Window> windows, std::size_t coarsening, Amo
   }
   const std::size_t groups = std::max<std::size_t>(1, size / coarsening);
   std::size_t next = 0;
+  double since = windows.front().start;
   for (std::size_t group = 0; group < groups; ++group) {
     const std::size_t end = size - (groups - 1 - group) * coarsening;
     model::Window joined = next == size - 1 ? newest : windows[next];
     for (++next; next < end; ++next) join(joined, next == size - 1 ? newest : windows[next]);
-    out.push(joined, amount);
+    out.push(joined, since, amount);
+    since = joined.end;
   }
 }
 

@@ -15,15 +15,17 @@ enum class Amount { bytes, count };
 /// One amount of a site over windows of about equal width, as columns.
 struct Track {
   std::vector<double> at;        ///< seconds of watched time: middle of each window
+  std::vector<double> seconds;   ///< since the end of the window before
   std::vector<double> floor;     ///< least that was outstanding in the window
   std::vector<double> most;
   std::vector<double> last;
   std::vector<double> acquired;  ///< in the window
+  std::vector<double> blocks;    ///< acquired in the window, in number, whatever the amount
   std::vector<double> work;      ///< done in the window
 
   [[nodiscard]] std::size_t size() const { return floor.size(); }
   void clear();
-  void push(const model::Window& window, Amount amount);
+  void push(const model::Window& window, double since, Amount amount);
 };
 
 /// The history in windows that are `coarsening` times as wide, so many of them that each is full;

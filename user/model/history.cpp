@@ -43,8 +43,8 @@ History::Packed History::point(double bytes, double count) const {
 }
 
 std::uint32_t History::ticks(Resolution resolution) const {
-  const unsigned shift = 3 * static_cast<unsigned>(resolution);
-  return std::max({width_ >> shift, interval_, 1U});
+  constexpr unsigned kShifts[] = {0, 2, 5};
+  return std::max({width_ >> kShifts[static_cast<std::size_t>(resolution)], interval_, 1U});
 }
 
 double History::width(Resolution resolution) const {

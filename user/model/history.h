@@ -48,15 +48,15 @@ enum class Resolution { whole, near, recent };
 /// The time series of one call site at three resolutions, so that an hour and a month both fit in
 /// kMaxBytes.
 ///
-///   whole   |███|███|███|███|███|███|███|███|███|███|███|███|███|██    12 to 24 windows: all of it
-///   near                                         |█|█|█|█|█|█|█|█|█    9 windows, each an eighth
-///   recent                                                   |||||     8 windows, each a 64th
+///   whole   |███|███|███|███|███|███|███|███|███|███|███|███|███|██    11 to 22 windows: all of it
+///   near                                    |█|█|█|█|█|█|█|█|█|█|█|    12 windows, each a quarter
+///   recent                                                    |||||    7 windows, each a 32nd
 ///
 /// What is forgotten: when `whole` is full, its windows are merged two by two and are twice as wide
 /// from then on, and so are those of the other two; `near` and `recent` drop their oldest window
-/// when they are full. So a window is never wider than a twelfth of the history, nothing is
+/// when they are full. So a window is never wider than an eleventh of the history, nothing is
 /// forgotten but the order of readings within a window, and the last hour of a month is known by
-/// windows of about half an hour. No window is narrower than the interval of readings.
+/// windows of some hours or less. No window is narrower than the interval of readings.
 ///
 /// Times are watched time. A reading that is no later than the one before (a clock that steps back)
 /// joins it, with no time between. An interval more than kGapIntervals times as long as is usual (a
@@ -67,7 +67,7 @@ enum class Resolution { whole, near, recent };
 /// that rounding alone makes nothing rise. Times are rounded to 2^24 ns (17 ms) and end after 2.2
 /// years.
 ///
-/// A reading costs O(1), however long the history (amortized: a merge of 24 windows after as many
+/// A reading costs O(1), however long the history (amortized: a merge of 22 windows after as many
 /// windows); so does telling it that nothing changed (as_of).
 class History {
  public:
@@ -103,9 +103,9 @@ class History {
   [[nodiscard]] std::size_t memory() const;
 
  private:
-  static constexpr std::size_t kWhole = 24;
-  static constexpr std::size_t kNear = 9;
-  static constexpr std::size_t kRecent = 8;
+  static constexpr std::size_t kWhole = 22;
+  static constexpr std::size_t kNear = 12;
+  static constexpr std::size_t kRecent = 7;
 
   struct Packed {
     std::uint32_t start = 0;  ///< in ticks of watched time
