@@ -69,6 +69,7 @@ struct Series {
   double work = 0;           ///< done by then
   std::uint64_t since_ns = 0;  ///< no outstanding block is older
 };
-[[nodiscard]] Series play(const Pattern& pattern, std::uint64_t seed);
+/// `share`: how much of the time is played before one looks.
+[[nodiscard]] Series play(const Pattern& pattern, std::uint64_t seed, double share = 1);
 
 }  // namespace leaktrace::series

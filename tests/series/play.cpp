@@ -25,7 +25,7 @@ void Site::become(std::uint64_t count, std::uint64_t bytes_each, std::uint64_t t
   if (bytes < this->bytes()) drop(0, this->bytes() - bytes);
 }
 
-Series play(const Pattern& pattern, std::uint64_t seed) {
+Series play(const Pattern& pattern, std::uint64_t seed, double share) {
   // Patterns of one seed are not to resemble each other.
   std::uint64_t mixed = seed * 0x9e3779b97f4a7c15ULL;
   for (const char c : pattern.name) mixed = (mixed ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
@@ -34,7 +34,7 @@ Series play(const Pattern& pattern, std::uint64_t seed) {
   Series series;
   double now = 1;
   std::uint64_t previous_ns = 0;
-  const auto steps = static_cast<std::uint64_t>(pattern.seconds / pattern.interval);
+  const auto steps = static_cast<std::uint64_t>(share * pattern.seconds / pattern.interval);
   for (std::uint64_t i = 0; i < steps; ++i) {
     const auto before = site.count() + site.bytes() + site.acquired_count + site.acquired_bytes;
     const bool was_empty = site.count() == 0;

@@ -43,6 +43,13 @@ std::string rate(double per_second, bool in_number) {
 
 std::string growing(const Findings& found, bool in_number) {
   const Growth& growth = in_number ? found.count : found.bytes;
+  if (growth.rise.by_doubling) {
+    return fmt::format("floor rose as much each of the last {} times that the time doubled, from {} "
+                       "to {}{}; {}",
+                       growth.rise.windows, amount(growth.rise.from, false),
+                       amount(growth.rise.to, false), survival(found.survival),
+                       rate(growth.slope.value, false));
+  }
   return fmt::format("floor{} rose in {} of {} windows of {}, from {} to {}{}; {}",
                      in_number ? " of the number" : "", growth.rise.rose, growth.rise.windows,
                      human_seconds(growth.window_seconds), amount(growth.rise.from, in_number),

@@ -19,6 +19,7 @@ struct Scratch {
   Track best;
   std::vector<double> slopes;
   std::vector<double> ranges;
+  std::vector<double> octaves;
 };
 
 bool is_better(const Rise& one, const Rise& than) {
@@ -71,6 +72,15 @@ class Search {
         take(rise, starts[i], width);
       }
     }
+    doubling();
+  }
+
+  void doubling() {
+    if (amount_ != Amount::bytes) return;
+    history_.octaves(scratch_.octaves);
+    coarsen(scratch_.whole, 1, amount_, scratch_.track);
+    take(examine_doubling(scratch_.track, scratch_.octaves, {.variance = variance_}), 0,
+         history_.width(Resolution::whole));
   }
 
   /// What a coarser view cannot tell better: it has fewer windows to see a bend in.

@@ -17,6 +17,9 @@ constexpr double kOverFall = 1.5;       ///< growth over the deepest fall
 constexpr double kWeakest = 0.2;        ///< growth of the weakest third over the mean
 constexpr double kLeastAhead = 1.0;     ///< growth yet to come over growth so far
 constexpr double kMostLoad = 0.6;       ///< of the growth that a risen rate of acquiring explains
+constexpr std::size_t kLeastOctaves = 7;
+constexpr double kOctaveRatio = 1.5;    ///< by which a floor must rise when time doubles
+constexpr double kOctaveChance = 0.31;
 constexpr double kSlowed = 0.25;        ///< newer half over older half: no doubt that it slows
 constexpr double kSlack = 2;            ///< standard errors that the slowing down may be due to
 constexpr double kPatience = 2.5;       ///< stillness over the longest rest before
@@ -83,23 +86,24 @@ std::optional<double> yet_to_come(std::span<const double> increments, const Cloc
   return second / std::expm1(slowing);
 }
 
-struct Rests {
-  std::size_t longest = 0;
-  std::size_t now = 0;
-};
-
-/// Windows between one record of the floor and the next.
-Rests rests_of(std::span<const double> floor) {
-  Rests rests;
+/// Has the floor been without a new record for much longer than ever before?
+bool has_stopped(std::span<const double> floor) {
+  std::size_t longest = 1;
+  std::size_t rest = 0;
   double record = floor.front();
   for (std::size_t i = 1; i < floor.size(); ++i) {
-    ++rests.now;
+    ++rest;
     if (floor[i] <= record) continue;
     record = floor[i];
-    rests.longest = std::max(rests.longest, rests.now);
-    rests.now = 0;
+    longest = std::max(longest, rest);
+    rest = 0;
   }
-  return rests;
+  return static_cast<double>(rest) > kPatience * static_cast<double>(longest);
+}
+
+/// That sampling and blind periods alone make a growth.
+double chance_of(double growth, double variance) {
+  return 0.5 * std::erfc(growth / std::sqrt(variance) / std::sqrt(2.0));
 }
 
 /// Little's law: what is outstanding is the rate of acquiring times how long blocks stay. Where
@@ -156,9 +160,7 @@ Objection object(const Track& track, std::size_t start, const Context& context,
   };
   if (slows(by_time) && (!has_work || slows(by_work))) return Objection::slowing;
 
-  const Rests rests = rests_of(floor.subspan(start));
-  const double patience = kPatience * static_cast<double>(std::max<std::size_t>(rests.longest, 1));
-  if (static_cast<double>(rests.now) > patience) return Objection::stopped;
+  if (has_stopped(floor.subspan(start))) return Objection::stopped;
   if (is_load(track, start)) return Objection::load;
   return Objection::none;
 }
@@ -184,10 +186,36 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   rise.objection = object(track, start, context, increments, clipped, rise);
   if (rise.growth <= 0) return rise;
   rise.p = std::max(drift(clipped), mann_kendall(floor));
-  if (context.variance > 0) {
-    const double z = rise.growth / std::sqrt(context.variance);
-    rise.p = std::max(rise.p, 0.5 * std::erfc(z / std::sqrt(2.0)));
-  }
+  if (context.variance > 0) rise.p = std::max(rise.p, chance_of(rise.growth, context.variance));
+  return rise;
+}
+
+Rise examine_doubling(const Track& track, std::span<const double> octaves,
+                      const Context& context) {
+  Rise rise;
+  if (track.size() < kLeastWindows || octaves.size() < kLeastOctaves + 1) return rise;
+  // The newest octave is not over; its floor so far counts as far as it is above.
+  std::size_t newest = octaves.size() - 1;
+  if (octaves[newest] < kOctaveRatio * octaves[newest - 1]) --newest;
+  std::size_t oldest = newest;
+  while (oldest > 0 && octaves[oldest] >= kOctaveRatio * octaves[oldest - 1]) --oldest;
+  while (oldest < newest && octaves[oldest] <= 0) ++oldest;
+  rise.by_doubling = true;
+  rise.rose = rise.windows = newest - oldest;
+  rise.from = octaves[oldest];
+  rise.to = octaves[newest];
+  rise.growth = rise.to - rise.from;
+  rise.objection = Objection::no_rise;
+  if (rise.windows < kLeastOctaves) return rise;
+  rise.p = std::pow(kOctaveChance, static_cast<double>(rise.windows));
+  if (context.variance > 0) rise.p = std::max(rise.p, chance_of(rise.growth, context.variance));
+  rise.objection = Objection::none;
+  std::size_t steps = 0;
+  for (std::size_t i = 1; i < track.size(); ++i) steps += track.floor[i] > track.floor[i - 1] ? 1 : 0;
+  // What rises smoothly shows by windows of equal width whether it slows down.
+  if (3 * steps > track.size() + 2) rise.objection = Objection::uneven;
+  if (deepest_fall(track.floor) > 0) rise.objection = Objection::fell_back;
+  if (has_stopped(track.floor)) rise.objection = Objection::stopped;
   return rise;
 }
 

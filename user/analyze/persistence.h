@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "user/analyze/view.h"
 
@@ -28,6 +29,7 @@ struct Rise {
   double from = 0;        ///< floor of the first window
   double to = 0;          ///< of the last
   std::size_t windows = 0;
+  bool by_doubling = false;  ///< windows are octaves of time
   std::size_t rose = 0;   ///< windows whose floor is above that of the window before
 };
 
@@ -38,5 +40,13 @@ struct Context {
 };
 
 [[nodiscard]] Rise examine(const Track& track, std::size_t start, const Context& context);
+
+/// A rise by half or more whenever the time has doubled, in few steps and never back: of a
+/// container that doubles, which no test on windows of equal width can tell from chance.
+/// `octaves` are floors by octave of time, as History has them; `track` is all of the history. The
+/// chance of each such octave is taken to be 0.31: that of a random walk, which stands at its
+/// standard deviation, to rise by half of that while the time doubles.
+[[nodiscard]] Rise examine_doubling(const Track& track, std::span<const double> octaves,
+                                    const Context& context);
 
 }  // namespace leaktrace::analyze

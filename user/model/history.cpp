@@ -2,6 +2,7 @@
 #include "user/model/history.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace leaktrace::model {
@@ -97,9 +98,26 @@ void History::put(Windows& windows, std::size_t capacity, std::uint32_t width,
 
 void History::put(const Packed& reading) {
   fit(reading.end);
+  note_octaves(reading.end, reading.end, reading.floor_bytes);
   put(windows_[0], kWhole, ticks(Resolution::whole), reading);
   put(windows_[1], kNear, ticks(Resolution::near), reading);
   put(windows_[2], kRecent, ticks(Resolution::recent), reading);
+}
+
+void History::note_octaves(std::uint32_t from, std::uint32_t until, float bytes) {
+  const auto octave = [&](std::uint32_t tick) {
+    const auto index = static_cast<std::size_t>(std::bit_width(tick / interval_));
+    return std::min(index, kOctaves - 1);
+  };
+  for (std::size_t i = octave(from); i <= octave(until); ++i) {
+    // Octaves that a gap skipped are as their neighbour.
+    while (octave_count_ <= i) octaves_[octave_count_++] = bytes;
+    octaves_[i] = std::min(octaves_[i], bytes);
+  }
+}
+
+void History::octaves(std::vector<double>& out) const {
+  out.assign(octaves_, octaves_ + octave_count_);
 }
 
 /// The last reading holds for so long more.
@@ -110,6 +128,7 @@ void History::stay(std::uint64_t duration_ns, double work) {
   const std::uint32_t until = to_ticks(watched_ns_);
   if (until == from) return;
   fit(until);
+  note_octaves(from, until, static_cast<float>(last_.bytes));
   const float done = finite(work - last_.work);
   for (const auto resolution : {Resolution::whole, Resolution::near, Resolution::recent}) {
     Windows& windows = windows_[static_cast<std::size_t>(resolution)];

@@ -49,8 +49,10 @@ enum class Resolution { whole, near, recent };
 /// kMaxBytes.
 ///
 ///   whole   |███|███|███|███|███|███|███|███|███|███|███|███|███|██    11 to 22 windows: all of it
-///   near                                    |█|█|█|█|█|█|█|█|█|█|█|    12 windows, each a quarter
+///   near                                    |█|█|█|█|█|█|█|█|█|█|█|    11 windows, each a quarter
 ///   recent                                                    |||||    7 windows, each a 32nd
+///
+/// Beside them, the least in each octave of time since the beginning.
 ///
 /// What is forgotten: when `whole` is full, its windows are merged two by two and are twice as wide
 /// from then on, and so are those of the other two; `near` and `recent` drop their oldest window
@@ -83,6 +85,10 @@ class History {
   /// The windows of a resolution, oldest first, into `out`, whose content before is dropped.
   void windows(Resolution resolution, std::vector<Window>& out) const;
 
+  /// The least bytes that were outstanding in each octave of watched time, oldest first, into `out`:
+  /// from 1 to 2 intervals, 2 to 4, 4 to 8 and so on; the newest is not over.
+  void octaves(std::vector<double>& out) const;
+
   /// Width of a resolution's windows in seconds. Of two with the same width, the finer says nothing
   /// that the coarser does not.
   [[nodiscard]] double width(Resolution resolution) const;
@@ -104,8 +110,9 @@ class History {
 
  private:
   static constexpr std::size_t kWhole = 22;
-  static constexpr std::size_t kNear = 12;
+  static constexpr std::size_t kNear = 11;
   static constexpr std::size_t kRecent = 7;
+  static constexpr std::size_t kOctaves = 22;
 
   struct Packed {
     std::uint32_t start = 0;  ///< in ticks of watched time
@@ -124,10 +131,13 @@ class History {
   void put(const Packed& reading);
   void put(Windows& windows, std::size_t capacity, std::uint32_t width, const Packed& reading);
   void fit(std::uint32_t tick);
+  void note_octaves(std::uint32_t from, std::uint32_t until, float bytes);
   [[nodiscard]] Packed point(double bytes, double count) const;
   [[nodiscard]] std::uint32_t ticks(Resolution resolution) const;
 
   Windows windows_[3];
+  float octaves_[kOctaves] = {};
+  std::uint32_t octave_count_ = 0;
   std::uint32_t width_ = 0;     ///< of `whole`, in ticks
   std::uint32_t interval_ = 0;  ///< narrowest width, in ticks
   std::uint64_t watched_ns_ = 0;
