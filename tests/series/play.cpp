@@ -51,7 +51,6 @@ Series play(const Pattern& pattern, std::uint64_t seed, double share) {
                                  .count = site.count(),
                                  .bytes = site.bytes(),
                                  .acquired_count = site.acquired_count,
-                                 .acquired_bytes = site.acquired_bytes,
                                  .count_variance = site.count_variance,
                                  .bytes_variance = site.bytes_variance,
                                  .observed = site.observed,

@@ -52,7 +52,7 @@ struct Findings {
   double oldest_seconds = 0;
 };
 
-[[nodiscard]] Findings find(const VerdictInput& input);
+[[nodiscard]] Findings find(const VerdictInput& input, const VerdictOptions& options);
 
 /// The line of evidence.
 [[nodiscard]] std::string describe(const Findings& findings, const SiteVerdict& verdict,

@@ -16,6 +16,7 @@ constexpr double kMostShare = 0.2;      ///< of the growth that one window may b
 constexpr double kOverFall = 1.5;       ///< growth over the deepest fall
 constexpr double kWeakest = 0.2;        ///< growth of the weakest third over the mean
 constexpr double kLeastAhead = 1.0;     ///< growth yet to come over growth so far
+constexpr double kMostlyKept = 0.5;     ///< of what was acquired: blocks do not come and go
 constexpr double kMostLoad = 0.6;       ///< of the growth that a risen rate of acquiring explains
 constexpr std::size_t kLeastOctaves = 7;
 constexpr double kOctaveRatio = 1.5;    ///< by which a floor must rise when time doubles
@@ -106,30 +107,32 @@ double chance_of(double growth, double variance) {
   return 0.5 * std::erfc(growth / std::sqrt(variance) / std::sqrt(2.0));
 }
 
+/// Is most of what was acquired since `start` still there?
+bool is_kept(const Track& track, std::size_t start) {
+  double acquired = 0;
+  for (std::size_t i = start + 1; i < track.size(); ++i) acquired += track.acquired[i];
+  return track.count.back() - track.count[start] > kMostlyKept * acquired;
+}
+
 /// Little's law: what is outstanding is the rate of acquiring times how long blocks stay. Where
 /// blocks come and go and the rate has risen, that alone raises the floor in proportion.
 bool is_load(const Track& track, std::size_t start) {
   const std::size_t part = (track.size() - start) / 3;
+  const std::size_t newest = track.size() - part;
   const auto sum = [&](std::span<const double> values, std::size_t from) {
     double total = 0;
     for (const double value : values.subspan(from, part)) total += value;
     return total;
   };
-  const std::size_t newest = track.size() - part;
   const double seconds_before = sum(track.seconds, start + 1);
   const double seconds_after = sum(track.seconds, newest);
   if (seconds_before <= 0 || seconds_after <= 0) return false;
-  const double rate_before = sum(track.blocks, start + 1) / seconds_before;
-  const double rate_after = sum(track.blocks, newest) / seconds_after;
+  const double rate_before = sum(track.acquired, start + 1) / seconds_before;
+  const double rate_after = sum(track.acquired, newest) / seconds_after;
   const double before = sum(track.floor, start + 1);
   const double after = sum(track.floor, newest);
-  double acquired = 0;
-  for (std::size_t i = start + 1; i < track.size(); ++i) acquired += track.acquired[i];
-  // Where most of what was acquired is kept, there is no coming and going.
-  if (track.last.back() - track.floor[start] > 0.5 * acquired) return false;
   if (rate_before <= 0 || rate_after <= rate_before || after <= before) return false;
-  const double explained = before * (rate_after / rate_before - 1);
-  return explained > kMostLoad * (after - before);
+  return before * (rate_after / rate_before - 1) > kMostLoad * (after - before);
 }
 
 Objection object(const Track& track, std::size_t start, const Context& context,
@@ -140,6 +143,7 @@ Objection object(const Track& track, std::size_t start, const Context& context,
   if (rise.growth <= 0 || gained <= 0) return Objection::no_rise;
   const double fall = std::max(deepest_fall(floor), context.fall_before);
   if (rise.growth < kOverFall * fall) return Objection::fell_back;
+  if (rise.growth < context.least_growth) return Objection::not_record;
   double before = context.most_before;
   for (std::size_t i = 0; i < start; ++i) before = std::max(before, floor[i]);
   if (rise.to < before) return Objection::not_record;
@@ -161,7 +165,7 @@ Objection object(const Track& track, std::size_t start, const Context& context,
   if (slows(by_time) && (!has_work || slows(by_work))) return Objection::slowing;
 
   if (has_stopped(floor.subspan(start))) return Objection::stopped;
-  if (is_load(track, start)) return Objection::load;
+  if (!is_kept(track, start) && is_load(track, start)) return Objection::load;
   return Objection::none;
 }
 
@@ -184,8 +188,10 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   clipped = increments;
   rise.growth = clip_to_share(clipped, kMostShare);
   rise.objection = object(track, start, context, increments, clipped, rise);
-  if (rise.growth <= 0) return rise;
-  rise.p = std::max(drift(clipped), mann_kendall(floor));
+  if (rise.objection != Objection::none) return rise;
+  rise.p = drift(clipped, !is_kept(track, start));
+  if (rise.p >= context.enough) return rise;
+  rise.p = std::max(rise.p, mann_kendall(floor));
   if (context.variance > 0) rise.p = std::max(rise.p, chance_of(rise.growth, context.variance));
   return rise;
 }

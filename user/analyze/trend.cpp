@@ -9,6 +9,8 @@ namespace leaktrace::analyze {
 namespace {
 
 constexpr std::size_t kExact = 16;  ///< longest series whose distribution of ranks is tabled
+constexpr double kWorking = 1.5;
+constexpr double kLeastPart = 0.3;
 constexpr std::size_t kMostPairs = kExact * (kExact - 1) / 2;
 
 int sign(double value) {
@@ -194,7 +196,7 @@ double clip_to_share(std::span<double> increments, double share) {
   return 0;
 }
 
-double drift(std::span<const double> increments) {
+double drift(std::span<const double> increments, bool of_windows) {
   const std::size_t n = increments.size();
   if (n < 4) return 1;
   const auto size = static_cast<double>(n);
@@ -216,7 +218,12 @@ double drift(std::span<const double> increments) {
     const double weight = 1 - static_cast<double>(lag) / static_cast<double>(lags + 1);
     long_run += 2 * weight * covariance(lag);
   }
-  const double variance = std::max(plain, long_run) * size / (size - 1);
+  double least = plain;
+  if (of_windows) {
+    const double neighbours = plain > 0 ? covariance(1) / plain : 0;
+    least *= std::max(kLeastPart, kWorking * (1 + 2 * std::min(neighbours, 0.0)));
+  }
+  const double variance = std::max(least, long_run) * size / (size - 1);
   if (!(variance > 0)) return 0;
   return student_tail(mean / std::sqrt(variance / size), size - 1);
 }

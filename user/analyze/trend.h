@@ -29,9 +29,13 @@ struct Slope {
 
 /// The chance that increments without drift add up to as much: a t-test of their mean against the
 /// long-run variance, which is what tells a trend from a random walk (both have rising ranks). The
-/// long-run variance is that of Newey and West (1987), and never below the plain variance, so that
-/// series that are stationary, whose increments cancel, are judged with caution.
-[[nodiscard]] double drift(std::span<const double> increments);
+/// long-run variance is that of Newey and West (1987), and at least the plain one.
+///
+/// `of_windows`: they are increments of values over windows in which the series comes and goes. Of
+/// a random walk neighbours then have the correlation 1/4 (Working, 1960), so that the plain
+/// variance counts 1.5 times; and where neighbours cancel each other, which those of a random walk
+/// hardly ever do, it is the noise about a trend that cancels, and counts less.
+[[nodiscard]] double drift(std::span<const double> increments, bool of_windows);
 
 /// Cuts off the largest increments so that none makes up more than `share` of their sum; growth
 /// that came in fewer steps than 1/share is none. Returns the sum that is left, 0 or more.

@@ -53,6 +53,17 @@ void set_rates(const Findings& found, SiteVerdict& verdict) {
   verdict.count_high = finite(found.count.slope.high);
 }
 
+/// The chance that a site looks as if it grew, by bytes or by number.
+double chance_of(const Findings& found) {
+  const auto of = [](const Growth& growth) { return holds(growth) ? growth.p : 0.9999; };
+  if (!found.bytes.moved && !found.count.moved) return 1;
+  if (!found.bytes.moved) return of(found.count);
+  if (!found.count.moved) return of(found.bytes);
+  // Blocks of one size are one test; else there were two occasions to be found by chance.
+  const double tests = found.bytes.p == found.count.p ? 1 : 2;
+  return std::min(tests * std::min(of(found.bytes), of(found.count)), 0.9999);
+}
+
 }  // namespace
 
 std::string_view verdict_name(Verdict verdict) {
@@ -69,31 +80,26 @@ std::string_view verdict_name(Verdict verdict) {
 std::vector<SiteVerdict> judge(std::span<const VerdictInput> sites, const VerdictOptions& options) {
   std::vector<Findings> findings;
   findings.reserve(sites.size());
-  // Two for each site: it may grow by bytes or by number.
   std::vector<double> chances;
-  chances.reserve(2 * sites.size());
+  chances.reserve(sites.size());
   for (const VerdictInput& site : sites) {
-    findings.push_back(find(site));
-    for (const Growth* growth : {&findings.back().bytes, &findings.back().count}) {
-      chances.push_back(!growth->moved ? 1 : (holds(*growth) ? growth->p : 0.9999));
-    }
+    findings.push_back(find(site, options));
+    chances.push_back(chance_of(findings.back()));
   }
   const std::vector<double> adjusted = false_discovery(chances);
   std::vector<SiteVerdict> verdicts(sites.size());
   for (std::size_t i = 0; i < sites.size(); ++i) {
     SiteVerdict& verdict = verdicts[i];
-    set_rates(findings[i], verdict);
-    const double by_bytes = adjusted[2 * i];
-    const double by_count = adjusted[2 * i + 1];
-    const double least = std::min(by_bytes, by_count);
-    if (least <= options.false_discovery_rate) {
+    const Findings& found = findings[i];
+    set_rates(found, verdict);
+    if (adjusted[i] <= options.false_discovery_rate) {
       verdict.verdict = Verdict::growing;
-      verdict.confidence = std::clamp(1 - least, 0.0, 1.0);
+      verdict.confidence = std::clamp(1 - adjusted[i], 0.0, 1.0);
     } else {
-      classify(findings[i], verdict);
+      classify(found, verdict);
     }
-    const bool grows_by_count = by_bytes > options.false_discovery_rate;
-    verdict.evidence = describe(findings[i], verdict, grows_by_count);
+    const bool by_bytes = holds(found.bytes) && found.bytes.p <= options.false_discovery_rate;
+    verdict.evidence = describe(found, verdict, !by_bytes);
   }
   return verdicts;
 }

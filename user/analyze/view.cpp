@@ -14,15 +14,14 @@ void join(model::Window& window, const model::Window& later) {
   window.max_count = std::max(window.max_count, later.max_count);
   window.last_bytes = later.last_bytes;
   window.last_count = later.last_count;
-  window.acquired_bytes += later.acquired_bytes;
-  window.acquired_count += later.acquired_count;
+  window.acquired += later.acquired;
   window.work += later.work;
 }
 
 }  // namespace
 
 void Track::clear() {
-  for (auto* column : {&at, &seconds, &floor, &most, &last, &acquired, &blocks, &work}) column->clear();
+  for (auto* column : {&at, &seconds, &floor, &most, &last, &count, &acquired, &work}) column->clear();
 }
 
 void Track::push(const model::Window& window, double since, Amount amount) {
@@ -32,8 +31,8 @@ void Track::push(const model::Window& window, double since, Amount amount) {
   floor.push_back(in_bytes ? window.floor_bytes : window.floor_count);
   most.push_back(in_bytes ? window.max_bytes : window.max_count);
   last.push_back(in_bytes ? window.last_bytes : window.last_count);
-  acquired.push_back(in_bytes ? window.acquired_bytes : window.acquired_count);
-  blocks.push_back(window.acquired_count);
+  count.push_back(window.last_count);
+  acquired.push_back(window.acquired);
   work.push_back(window.work);
 }
 

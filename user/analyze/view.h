@@ -19,8 +19,8 @@ struct Track {
   std::vector<double> floor;     ///< least that was outstanding in the window
   std::vector<double> most;
   std::vector<double> last;
-  std::vector<double> acquired;  ///< in the window
-  std::vector<double> blocks;    ///< acquired in the window, in number, whatever the amount
+  std::vector<double> count;     ///< as `last`, in number whatever the amount
+  std::vector<double> acquired;  ///< in the window, in number whatever the amount
   std::vector<double> work;      ///< done in the window
 
   [[nodiscard]] std::size_t size() const { return floor.size(); }

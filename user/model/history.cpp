@@ -30,8 +30,7 @@ void History::Packed::join(const Packed& later) {
   max_count = std::max(max_count, later.max_count);
   last_bytes = later.last_bytes;
   last_count = later.last_count;
-  acquired_bytes += later.acquired_bytes;
-  acquired_count += later.acquired_count;
+  acquired += later.acquired;
   work += later.work;
 }
 
@@ -44,8 +43,19 @@ History::Packed History::point(double bytes, double count) const {
 }
 
 std::uint32_t History::ticks(Resolution resolution) const {
-  constexpr unsigned kShifts[] = {0, 2, 5};
-  return std::max({width_ >> kShifts[static_cast<std::size_t>(resolution)], interval_, 1U});
+  std::uint32_t width = width_;
+  if (resolution == Resolution::near) width /= 4;
+  if (resolution == Resolution::recent) width /= 32;
+  if (resolution == Resolution::newest) width = std::min(width / 32, 4 * interval_);
+  return std::max({width, interval_, 1U});
+}
+
+std::size_t History::capacity(Resolution resolution) {
+  return resolution == Resolution::whole ? kWhole : kFine;
+}
+
+History::Windows& History::of(Resolution resolution) {
+  return windows_[static_cast<std::size_t>(resolution)];
 }
 
 double History::width(Resolution resolution) const {
@@ -62,12 +72,12 @@ std::size_t History::memory() const {
   return bytes;
 }
 
-/// Makes all windows as wide as it takes for `whole` to reach to `tick`.
+/// Makes windows as wide as it takes for `whole` to reach to `tick`.
 void History::fit(std::uint32_t tick) {
   while (tick / width_ >= kWhole) {
     width_ *= 2;
-    for (const auto resolution : {Resolution::whole, Resolution::near, Resolution::recent}) {
-      Windows& windows = windows_[static_cast<std::size_t>(resolution)];
+    for (const Resolution resolution : kResolutions) {
+      Windows& windows = of(resolution);
       const std::uint32_t width = ticks(resolution);
       std::size_t kept = 0;
       for (std::size_t i = 1; i < windows.size(); ++i) {
@@ -82,16 +92,18 @@ void History::fit(std::uint32_t tick) {
   }
 }
 
-void History::put(Windows& windows, std::size_t capacity, std::uint32_t width,
-                  const Packed& reading) {
+void History::put(Resolution resolution, const Packed& reading) {
+  Windows& windows = of(resolution);
+  const std::uint32_t width = ticks(resolution);
   if (!windows.empty() && windows.back().start / width == reading.start / width) {
     windows.back().join(reading);
     return;
   }
-  if (windows.size() == capacity) windows.erase(windows.begin());
+  const std::size_t most = capacity(resolution);
+  if (windows.size() == most) windows.erase(windows.begin());
   if (windows.size() == windows.capacity()) {
-    // Never more than the capacity: a vector left to itself may take twice as much.
-    windows.reserve(std::min(capacity, std::max<std::size_t>(4, windows.size() * 2)));
+    // Never more than it may hold: a vector left to itself may take twice as much.
+    windows.reserve(std::min(most, std::max<std::size_t>(4, windows.size() * 2)));
   }
   windows.push_back(reading);
 }
@@ -99,9 +111,7 @@ void History::put(Windows& windows, std::size_t capacity, std::uint32_t width,
 void History::put(const Packed& reading) {
   fit(reading.end);
   note_octaves(reading.end, reading.end, reading.floor_bytes);
-  put(windows_[0], kWhole, ticks(Resolution::whole), reading);
-  put(windows_[1], kNear, ticks(Resolution::near), reading);
-  put(windows_[2], kRecent, ticks(Resolution::recent), reading);
+  for (const Resolution resolution : kResolutions) put(resolution, reading);
 }
 
 void History::note_octaves(std::uint32_t from, std::uint32_t until, float bytes) {
@@ -130,14 +140,10 @@ void History::stay(std::uint64_t duration_ns, double work) {
   fit(until);
   note_octaves(from, until, static_cast<float>(last_.bytes));
   const float done = finite(work - last_.work);
-  for (const auto resolution : {Resolution::whole, Resolution::near, Resolution::recent}) {
-    Windows& windows = windows_[static_cast<std::size_t>(resolution)];
-    const std::size_t capacity = resolution == Resolution::whole  ? kWhole
-                                 : resolution == Resolution::near ? kNear
-                                                                  : kRecent;
+  for (const Resolution resolution : kResolutions) {
     const std::uint32_t width = ticks(resolution);
     // Of what the windows would forget at once, none is made.
-    const std::uint32_t span = width * static_cast<std::uint32_t>(capacity);
+    const std::uint32_t span = width * static_cast<std::uint32_t>(capacity(resolution));
     std::uint32_t at = until - from > span ? until - span : from;
     while (at < until) {
       const std::uint32_t end = std::min((at / width + 1) * width, until);
@@ -145,7 +151,7 @@ void History::stay(std::uint64_t duration_ns, double work) {
       part.start = at;
       part.end = end == until ? until : end - 1;
       part.work = done * static_cast<float>(end - at) / static_cast<float>(until - from);
-      put(windows, capacity, width, part);
+      put(resolution, part);
       at = end;
     }
   }
@@ -170,47 +176,46 @@ std::uint64_t History::interval_until(const Reading& reading) {
   return interval;
 }
 
+/// The first reading of the site.
+void History::begin(const Reading& reading) {
+  const bool is_new = reading.previous_ns > 0 && reading.previous_ns < reading.at_ns;
+  // A site that is new in a process that was read before held nothing then.
+  first_ns_ = is_new ? reading.previous_ns : reading.at_ns;
+  first_bytes_ = is_new ? 0 : reading.bytes;
+  first_count_ = is_new ? 0 : reading.count;
+  width_ = interval_ = 1;
+  last_.at_ns = first_ns_;
+  last_.work = finite(reading.work);
+  if (is_new) put(point(0, 0));
+}
+
 void History::add(const Reading& reading) {
   const bool is_first = empty();
-  if (is_first) {
-    first_ns_ = last_.at_ns = reading.at_ns;
-    first_bytes_ = reading.bytes;
-    first_count_ = reading.count;
-    width_ = interval_ = 1;
-    last_.work = reading.work;
-    if (reading.previous_ns > 0 && reading.previous_ns < reading.at_ns) {
-      // The site is new in a process that was read before: it held nothing.
-      first_ns_ = last_.at_ns = reading.previous_ns;
-      first_bytes_ = first_count_ = 0;
-      put(point(0, 0));
-    }
-  }
-  if (reading.previous_ns > last_.at_ns && reading.previous_ns < reading.at_ns) {
-    stay(reading.previous_ns - last_.at_ns, last_.work);
-  }
-  watched_ns_ += interval_until(reading);
+  if (is_first) begin(reading);
+  const std::uint64_t interval = interval_until(reading);
   if (interval_ == 1 && usual_ns_ > 0) {
     interval_ = std::max(1U, to_ticks(usual_ns_));
     width_ = std::max(width_, interval_);
   }
-  const bool was_reset = !is_first && reading.acquired_count < last_.acquired_count;
-  if (was_reset) {
-    put(point(0, 0));
-    last_.acquired_count = last_.acquired_bytes = 0;
+  if (reading.previous_ns > last_.at_ns && reading.previous_ns < reading.at_ns) {
+    stay(reading.previous_ns - last_.at_ns, last_.work);
+  }
+  watched_ns_ += interval;
+  if (!is_first && reading.acquired_count < last_.acquired_count) {
+    put(point(0, 0));  // the totals begin anew
+    last_.acquired_count = 0;
   }
   Packed now = point(static_cast<double>(reading.bytes), static_cast<double>(reading.count));
-  now.acquired_count = finite(static_cast<double>(reading.acquired_count) -
-                              static_cast<double>(last_.acquired_count));
-  now.acquired_bytes = finite(static_cast<double>(reading.acquired_bytes) -
-                              static_cast<double>(last_.acquired_bytes));
-  now.work = finite(reading.work - last_.work);
+  if (!is_first || first_ns_ < reading.at_ns) {
+    now.acquired = finite(static_cast<double>(reading.acquired_count - last_.acquired_count));
+    now.work = finite(reading.work - last_.work);
+  }
   put(now);
   last_ = {.at_ns = reading.at_ns,
            .bytes = reading.bytes,
            .count = reading.count,
            .acquired_count = reading.acquired_count,
-           .acquired_bytes = reading.acquired_bytes,
-           .work = std::isfinite(reading.work) ? reading.work : 0,
+           .work = finite(reading.work),
            .bytes_variance = finite(reading.bytes_variance),
            .count_variance = finite(reading.count_variance),
            .observed = std::min(finite(reading.observed), 1.0F)};
@@ -230,7 +235,7 @@ void History::windows(Resolution resolution, std::vector<Window>& out) const {
   for (const Packed& from : windows_[static_cast<std::size_t>(resolution)]) {
     out.push_back({from.start * kTickSeconds, from.end * kTickSeconds, from.floor_bytes,
                    from.max_bytes, from.last_bytes, from.floor_count, from.max_count,
-                   from.last_count, from.acquired_bytes, from.acquired_count, from.work});
+                   from.last_count, from.acquired, from.work});
   }
 }
 

@@ -17,7 +17,6 @@ struct Reading {
   std::uint64_t count = 0;  ///< outstanding
   std::uint64_t bytes = 0;  ///< outstanding
   std::uint64_t acquired_count = 0;
-  std::uint64_t acquired_bytes = 0;
   double count_variance = 0;  ///< of `count`, by sampling and by what was not observed; 0: exact
   double bytes_variance = 0;
   double observed = 1;  ///< share of the time up to now in which probes were attached
@@ -37,28 +36,30 @@ struct Window {
   double floor_count = 0;
   double max_count = 0;
   double last_count = 0;
-  double acquired_bytes = 0;  ///< since the window before
-  double acquired_count = 0;
+  double acquired = 0;  ///< since the window before, in number
   double work = 0;  ///< done since the window before
 };
 
 /// The resolutions of a History, the coarsest first.
-enum class Resolution { whole, near, recent };
+enum class Resolution { whole, near, recent, newest };
+inline constexpr Resolution kResolutions[] = {Resolution::whole, Resolution::near,
+                                              Resolution::recent, Resolution::newest};
 
-/// The time series of one call site at three resolutions, so that an hour and a month both fit in
+/// The time series of one call site at four resolutions, so that an hour and a month both fit in
 /// kMaxBytes.
 ///
-///   whole   |███|███|███|███|███|███|███|███|███|███|███|███|███|██    11 to 22 windows: all of it
-///   near                                    |█|█|█|█|█|█|█|█|█|█|█|    11 windows, each a quarter
-///   recent                                                    |||||    7 windows, each a 32nd
+///   whole   |███|███|███|███|███|███|███|███|███|███|███|███|██    10 to 20 windows: all of it
+///   near                                    |█|█|█|█|█|█|█|█|█    8 windows, each a quarter
+///   recent                                                ||||    8 windows, each a 32nd
+///   newest                                                   ¦    8 windows, each 4 intervals
 ///
 /// Beside them, the least in each octave of time since the beginning.
 ///
 /// What is forgotten: when `whole` is full, its windows are merged two by two and are twice as wide
-/// from then on, and so are those of the other two; `near` and `recent` drop their oldest window
-/// when they are full. So a window is never wider than an eleventh of the history, nothing is
-/// forgotten but the order of readings within a window, and the last hour of a month is known by
-/// windows of some hours or less. No window is narrower than the interval of readings.
+/// from then on, and so are those of `near` and `recent`; these, and `newest`, drop their oldest
+/// window when they are full. So of a history, a window is never wider than a tenth, and nothing is
+/// forgotten but the order of readings within a window. No window is narrower than the interval of
+/// readings.
 ///
 /// Times are watched time. A reading that is no later than the one before (a clock that steps back)
 /// joins it, with no time between. An interval more than kGapIntervals times as long as is usual (a
@@ -66,10 +67,10 @@ enum class Resolution { whole, near, recent };
 /// totals fall (a site that was recycled and came back), the site held nothing in between.
 ///
 /// Windows hold floats: an amount is rounded to 24 bits (at 1 GiB: 64 B), which is monotone, so
-/// that rounding alone makes nothing rise. Times are rounded to 2^24 ns (17 ms) and end after 2.2
-/// years.
+/// that rounding alone makes nothing rise. Times are rounded to 2^24 ns (17 ms) and end after a
+/// year.
 ///
-/// A reading costs O(1), however long the history (amortized: a merge of 22 windows after as many
+/// A reading costs O(1), however long the history (amortized: a merge of 20 windows after as many
 /// windows); so does telling it that nothing changed (as_of).
 class History {
  public:
@@ -109,33 +110,35 @@ class History {
   [[nodiscard]] std::size_t memory() const;
 
  private:
-  static constexpr std::size_t kWhole = 22;
-  static constexpr std::size_t kNear = 11;
-  static constexpr std::size_t kRecent = 7;
-  static constexpr std::size_t kOctaves = 22;
+  static constexpr std::size_t kWhole = 20;
+  static constexpr std::size_t kFine = 8;
+  static constexpr std::size_t kOctaves = 18;
 
   struct Packed {
     std::uint32_t start = 0;  ///< in ticks of watched time
     std::uint32_t end = 0;
     float floor_bytes = 0, max_bytes = 0, last_bytes = 0;
     float floor_count = 0, max_count = 0, last_count = 0;
-    float acquired_bytes = 0, acquired_count = 0;
+    float acquired = 0;
     float work = 0;
 
     void join(const Packed& later);
   };
   using Windows = std::vector<Packed>;
 
+  void begin(const Reading& reading);
   [[nodiscard]] std::uint64_t interval_until(const Reading& reading);
   void stay(std::uint64_t duration_ns, double work);
   void put(const Packed& reading);
-  void put(Windows& windows, std::size_t capacity, std::uint32_t width, const Packed& reading);
+  void put(Resolution resolution, const Packed& reading);
+  [[nodiscard]] Windows& of(Resolution resolution);
+  [[nodiscard]] static std::size_t capacity(Resolution resolution);
   void fit(std::uint32_t tick);
   void note_octaves(std::uint32_t from, std::uint32_t until, float bytes);
   [[nodiscard]] Packed point(double bytes, double count) const;
   [[nodiscard]] std::uint32_t ticks(Resolution resolution) const;
 
-  Windows windows_[3];
+  Windows windows_[4];
   float octaves_[kOctaves] = {};
   std::uint32_t octave_count_ = 0;
   std::uint32_t width_ = 0;     ///< of `whole`, in ticks
@@ -151,7 +154,6 @@ class History {
     std::uint64_t bytes = 0;
     std::uint64_t count = 0;
     std::uint64_t acquired_count = 0;
-    std::uint64_t acquired_bytes = 0;
     double work = 0;
     float bytes_variance = 0;
     float count_variance = 0;

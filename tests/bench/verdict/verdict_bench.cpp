@@ -142,8 +142,7 @@ std::optional<double> time_to_verdict(double rate, std::uint64_t seed, double le
   const series::Series played = series::play(leak, seed);
   model::History history;
   const auto lead_ns = static_cast<std::uint64_t>(lead * 1e9);
-  if (lead > 0) history.add({.at_ns = 1, .count = 100, .bytes = 10000, .acquired_count = 100,
-                             .acquired_bytes = 10000});
+  if (lead > 0) history.add({.at_ns = 1, .count = 100, .bytes = 10000, .acquired_count = 100});
   for (model::Reading reading : played.readings) {
     reading.at_ns += lead_ns;
     if (reading.previous_ns > 0 || lead > 0) reading.previous_ns = reading.at_ns - 1'000'000'000;
@@ -151,7 +150,6 @@ std::optional<double> time_to_verdict(double rate, std::uint64_t seed, double le
       reading.count += 100;
       reading.bytes += 10000;
       reading.acquired_count += 100;
-      reading.acquired_bytes += 10000;
     }
     history.add(reading);
     const analyze::VerdictInput input{&history, reading.at_ns, 0, reading.work};
