@@ -42,9 +42,8 @@ std::vector<Pattern> steady() {
   }
   all.push_back(steady_leak(10, 900));
   all.push_back(steady_leak(100, 600));
-  all.push_back({"churn_10000", true, 1800, 1, [](Site& site, double) {
-                   return churned(site, 20e6, 2e3);
-                 }});
+  all.push_back(
+      {"churn_10000", true, 1800, 1, [](Site& site, double) { return churned(site, 20e6, 2e3); }});
   all.push_back({"churn_10000_batches", true, 3600, 1, [](Site& site, double) {
                    // A batch is collected for some seconds and then released whole.
                    const double period = site.random.uniform(3, 9);
@@ -112,9 +111,8 @@ std::vector<Pattern> late_and_stepwise() {
        }},
       {"rare_error_path", true, 7200, 10,
        [](Site&, double) {
-         return Step([](Site& s, double, double dt) {
-           s.acquire(s.random.poisson(dt / 120), 2000);
-         });
+         return Step(
+             [](Site& s, double, double dt) { s.acquire(s.random.poisson(dt / 120), 2000); });
        }},
       {"startup_then_leak", true, 900, 1,
        [](Site& site, double) {
@@ -343,14 +341,16 @@ std::vector<Pattern> partly_observed() {
 Pattern steady_leak(double bytes_per_second, double seconds) {
   return {fmt::format("steady_{}_B_s", static_cast<std::uint64_t>(bytes_per_second)), true, seconds,
           1, [=](Site& site, double) {
-            const double size = std::clamp(bytes_per_second / site.random.uniform(1, 50), 16.0, 65536.0);
+            const double size =
+                std::clamp(bytes_per_second / site.random.uniform(1, 50), 16.0, 65536.0);
             return leak_blocks(bytes_per_second, static_cast<std::uint64_t>(size));
           }};
 }
 
 std::vector<Pattern> leaks() {
   std::vector<Pattern> all;
-  for (auto&& part : {steady(), late_and_stepwise(), by_structure(), by_load(), partly_observed()}) {
+  for (auto&& part :
+       {steady(), late_and_stepwise(), by_structure(), by_load(), partly_observed()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

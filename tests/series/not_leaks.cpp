@@ -420,9 +420,7 @@ std::vector<Pattern> partly_observed() {
          return sampled({.live = 100e6, .lifetime = 900, .interval = 512 << 10});
        }},
       {"sampled_few", false, 1800, 1,
-       [](Site&, double) {
-         return sampled({.live = 1e6, .lifetime = 60, .interval = 512 << 10});
-       }},
+       [](Site&, double) { return sampled({.live = 1e6, .lifetime = 60, .interval = 512 << 10}); }},
       {"duty_10_plateau", false, 1800, 1,
        [](Site&, double) {
          return duty_cycled({.leak = 0, .live = 20e6, .lifetime = 5, .duty = 0.1});

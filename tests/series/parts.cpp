@@ -58,8 +58,8 @@ Step duty_cycled(const Observed& what) {
     s.observed = what.duty;
     const double alive = std::exp(-dt / what.lifetime);
     const bool is_on = std::fmod(t, period) < dt;
-    const double died = static_cast<double>(
-        s.random.binomial(static_cast<std::uint64_t>(state->live), 1 - alive));
+    const double died =
+        static_cast<double>(s.random.binomial(static_cast<std::uint64_t>(state->live), 1 - alive));
     state->live -= died;
     if (is_on) {
       const double rate = what.live / what.lifetime / kSize;
@@ -76,8 +76,7 @@ Step duty_cycled(const Observed& what) {
     }
     // The chance of being dead is estimated from the releases seen: relative error 1 / sqrt(seen).
     const double sd = state->phantom / std::sqrt(state->released + 1);
-    const double outstanding =
-        std::max(0.0, state->live + state->leaked + state->error * sd);
+    const double outstanding = std::max(0.0, state->live + state->leaked + state->error * sd);
     s.become(static_cast<std::uint64_t>(outstanding), static_cast<std::uint64_t>(kSize),
              is_on ? static_cast<std::uint64_t>(died) : 0);
     s.count_variance = sd * sd + state->live;

@@ -34,11 +34,11 @@ class Site {
   Random random;
   std::uint64_t acquired_count = 0, acquired_bytes = 0;
   std::uint64_t released_count = 0, released_bytes = 0;
-  double work = 0;           ///< of the whole process
-  double work_rate = 1000;   ///< a second; a pattern with a load sets it in each step
+  double work = 0;          ///< of the whole process
+  double work_rate = 1000;  ///< a second; a pattern with a load sets it in each step
   double count_variance = 0, bytes_variance = 0;
   double observed = 1;
-  double skip = 0;  ///< set by a step: seconds that the machine is now suspended
+  double skip = 0;         ///< set by a step: seconds that the machine is now suspended
   std::uint64_t kept = 0;  ///< blocks that the pattern leaked so far: for its own use
 };
 
@@ -65,8 +65,8 @@ struct Pattern {
 /// The readings of a pattern's site. Readings without a change are left out, as Snapshot does.
 struct Series {
   std::vector<model::Reading> readings;
-  std::uint64_t end_ns = 0;  ///< of the last reading of the process
-  double work = 0;           ///< done by then
+  std::uint64_t end_ns = 0;    ///< of the last reading of the process
+  double work = 0;             ///< done by then
   std::uint64_t since_ns = 0;  ///< no outstanding block is older
 };
 /// `share`: how much of the time is played before one looks.

@@ -28,7 +28,8 @@ void Site::become(std::uint64_t count, std::uint64_t bytes_each, std::uint64_t t
 Series play(const Pattern& pattern, std::uint64_t seed, double share) {
   // Patterns of one seed are not to resemble each other.
   std::uint64_t mixed = seed * 0x9e3779b97f4a7c15ULL;
-  for (const char c : pattern.name) mixed = (mixed ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  for (const char c : pattern.name)
+    mixed = (mixed ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
   Site site(mixed);
   const Step step = pattern.make(site, pattern.seconds);
   Series series;

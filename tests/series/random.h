@@ -41,7 +41,8 @@ class Random {
     const auto n = static_cast<double>(trials);
     if (probability >= 1) return trials;
     if (n * probability * (1 - probability) > 25) {
-      const double drawn = n * probability + std::sqrt(n * probability * (1 - probability)) * normal();
+      const double drawn =
+          n * probability + std::sqrt(n * probability * (1 - probability)) * normal();
       return std::min(trials, whole(drawn));
     }
     if (trials > 200) return std::min(trials, poisson(n * probability));

@@ -13,8 +13,8 @@ Share wilson(std::uint64_t hits, std::uint64_t of) {
   const auto n = static_cast<double>(of);
   const double share = static_cast<double>(hits) / n;
   const double middle = (share + kZ * kZ / (2 * n)) / (1 + kZ * kZ / n);
-  const double wide = kZ / (1 + kZ * kZ / n) *
-                      std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n));
+  const double wide =
+      kZ / (1 + kZ * kZ / n) * std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n));
   return {share, std::max(0.0, middle - wide), std::min(1.0, middle + wide)};
 }
 
@@ -36,7 +36,8 @@ std::vector<Score> score(std::uint64_t half, double share) {
   std::vector<Pattern> all = patterns();
   std::vector<Score> scores;
   for (Pattern& pattern : all) {
-    scores.push_back({.pattern = pattern.name, .leaks = pattern.leaks, .verdicts = {}, .wrong = {}});
+    scores.push_back(
+        {.pattern = pattern.name, .leaks = pattern.leaks, .verdicts = {}, .wrong = {}});
   }
   for (std::uint64_t seed = half; seed < 50; seed += 2) {
     std::vector<model::History> histories(all.size());

@@ -44,11 +44,11 @@ std::string rate(double per_second, bool in_number) {
 std::string growing(const Findings& found, bool in_number) {
   const Growth& growth = in_number ? found.count : found.bytes;
   if (growth.rise.by_doubling) {
-    return fmt::format("floor rose as much each of the last {} times that the time doubled, from {} "
-                       "to {}{}; {}",
-                       growth.rise.windows, amount(growth.rise.from, false),
-                       amount(growth.rise.to, false), survival(found.survival),
-                       rate(growth.slope.value, false));
+    return fmt::format(
+        "floor rose as much each of the last {} times that the time doubled, from {} "
+        "to {}{}; {}",
+        growth.rise.windows, amount(growth.rise.from, false), amount(growth.rise.to, false),
+        survival(found.survival), rate(growth.slope.value, false));
   }
   return fmt::format("floor{} rose in {} of {} windows of {}, from {} to {}{}; {}",
                      in_number ? " of the number" : "", growth.rise.rose, growth.rise.windows,
@@ -59,15 +59,23 @@ std::string growing(const Findings& found, bool in_number) {
 
 std::string_view why_not(Objection objection) {
   switch (objection) {
-    case Objection::fell_back: return "; it fell before as much as it rises now";
-    case Objection::not_record: return "; more was outstanding before";
-    case Objection::uneven: return "; growth came in part of the time only";
-    case Objection::slowing: return "; growth slows down toward a limit";
-    case Objection::stopped: return "; growth has stopped";
-    case Objection::load: return "; it follows the rate of acquiring";
-    case Objection::none: return "; that may be chance";
+    case Objection::fell_back:
+      return "; it fell before as much as it rises now";
+    case Objection::not_record:
+      return "; more was outstanding before";
+    case Objection::uneven:
+      return "; growth came in part of the time only";
+    case Objection::slowing:
+      return "; growth slows down toward a limit";
+    case Objection::stopped:
+      return "; growth has stopped";
+    case Objection::load:
+      return "; it follows the rate of acquiring";
+    case Objection::none:
+      return "; that may be chance";
     case Objection::too_short:
-    case Objection::no_rise: return "";
+    case Objection::no_rise:
+      return "";
   }
   return "";
 }
@@ -80,7 +88,8 @@ std::string describe(const Findings& found, const SiteVerdict& verdict, bool gro
   const Growth& growth = in_number ? found.count : found.bytes;
   const std::string time = human_seconds(level.seconds);
   switch (verdict.verdict) {
-    case Verdict::growing: return growing(found, grows_by_count);
+    case Verdict::growing:
+      return growing(found, grows_by_count);
     case Verdict::one_off:
       return fmt::format("{} came in one go, and nothing has changed for {} of {} windows",
                          amount(level.now, in_number), level.still, level.windows);
@@ -92,7 +101,8 @@ std::string describe(const Findings& found, const SiteVerdict& verdict, bool gro
       return fmt::format("comes and goes between {} and {} in the newer half of {}{}",
                          amount(level.half_low, in_number), amount(level.half_high, in_number),
                          time, why_not(growth.rise.objection));
-    case Verdict::undecided: break;
+    case Verdict::undecided:
+      break;
   }
   if (level.windows < 7) {
     return fmt::format("outstanding is {}; {} windows are too few to tell",

@@ -204,8 +204,10 @@ Level level_of(const Track& track) {
   level.fall = deepest_fall(track.floor);
   level.range = std::ranges::max(track.most) - std::ranges::min(track.floor);
   const std::size_t half = track.size() / 2;
-  level.half_low = *std::min_element(track.floor.begin() + static_cast<std::ptrdiff_t>(half), track.floor.end());
-  level.half_high = *std::max_element(track.most.begin() + static_cast<std::ptrdiff_t>(half), track.most.end());
+  level.half_low =
+      *std::min_element(track.floor.begin() + static_cast<std::ptrdiff_t>(half), track.floor.end());
+  level.half_high =
+      *std::max_element(track.most.begin() + static_cast<std::ptrdiff_t>(half), track.most.end());
   level.half_gain = track.floor.back() - track.floor[half];
   while (level.still < track.size()) {
     const std::size_t i = track.size() - 1 - level.still;
@@ -251,7 +253,8 @@ Findings find(const VerdictInput& input, const VerdictOptions& options) {
   const double size = size_of_blocks(scratch.whole);
   found.count = size > 0 ? in_number(found.bytes, size)
                          : Search(history, Amount::count, options.least_seconds, scratch).run();
-  found.by_count = std::ranges::all_of(scratch.whole, [](const Window& w) { return w.max_bytes == 0; });
+  found.by_count =
+      std::ranges::all_of(scratch.whole, [](const Window& w) { return w.max_bytes == 0; });
   coarsen(scratch.whole, 1, found.by_count ? Amount::count : Amount::bytes, scratch.track);
   found.level = level_of(scratch.track);
   found.survival = survival_of(scratch.whole, history.watched_seconds());

@@ -27,12 +27,12 @@ struct Level {
   std::size_t windows = 0;
   double seconds = 0;
   double now = 0;
-  double half_low = 0;   ///< least and most in the newer half of the windows
+  double half_low = 0;  ///< least and most in the newer half of the windows
   double half_high = 0;
-  double half_gain = 0;  ///< of the floor in the newer half
-  double fall = 0;       ///< deepest fall of the floor
-  double range = 0;      ///< of all that was outstanding
-  std::size_t still = 0; ///< newest windows without an acquisition or a change
+  double half_gain = 0;     ///< of the floor in the newer half
+  double fall = 0;          ///< deepest fall of the floor
+  double range = 0;         ///< of all that was outstanding
+  std::size_t still = 0;    ///< newest windows without an acquisition or a change
   double largest_step = 0;  ///< share of the growth to now that two windows brought
 };
 
@@ -46,7 +46,7 @@ struct Survival {
 struct Findings {
   Growth bytes;
   Growth count;
-  Level level;      ///< of bytes; of count when there are no bytes
+  Level level;            ///< of bytes; of count when there are no bytes
   bool by_count = false;  ///< there are no bytes
   Survival survival;      ///< of blocks, in number
   double oldest_seconds = 0;

@@ -12,18 +12,18 @@ namespace {
 
 // All of these were chosen on the even seeds of the labelled set (VERDICT.md).
 constexpr std::size_t kLeastWindows = 7;
-constexpr double kMostShare = 0.2;      ///< of the growth that one window may bring
-constexpr double kOverFall = 1.5;       ///< growth over the deepest fall
-constexpr double kWeakest = 0.2;        ///< growth of the weakest third over the mean
-constexpr double kLeastAhead = 1.0;     ///< growth yet to come over growth so far
-constexpr double kMostlyKept = 0.5;     ///< of what was acquired: blocks do not come and go
-constexpr double kMostLoad = 0.6;       ///< of the growth that a risen rate of acquiring explains
+constexpr double kMostShare = 0.2;   ///< of the growth that one window may bring
+constexpr double kOverFall = 1.5;    ///< growth over the deepest fall
+constexpr double kWeakest = 0.2;     ///< growth of the weakest third over the mean
+constexpr double kLeastAhead = 1.0;  ///< growth yet to come over growth so far
+constexpr double kMostlyKept = 0.5;  ///< of what was acquired: blocks do not come and go
+constexpr double kMostLoad = 0.6;    ///< of the growth that a risen rate of acquiring explains
 constexpr std::size_t kLeastOctaves = 7;
-constexpr double kOctaveRatio = 1.5;    ///< by which a floor must rise when time doubles
+constexpr double kOctaveRatio = 1.5;  ///< by which a floor must rise when time doubles
 constexpr double kOctaveChance = 0.31;
-constexpr double kSlowed = 0.25;        ///< newer half over older half: no doubt that it slows
-constexpr double kSlack = 2;            ///< standard errors that the slowing down may be due to
-constexpr double kPatience = 2.5;       ///< stillness over the longest rest before
+constexpr double kSlowed = 0.25;   ///< newer half over older half: no doubt that it slows
+constexpr double kSlack = 2;       ///< standard errors that the slowing down may be due to
+constexpr double kPatience = 2.5;  ///< stillness over the longest rest before
 
 /// Position in [0, 1] of each window's end on a clock that may run with time or with work.
 using Clock = std::vector<double>;
@@ -54,8 +54,7 @@ double growth_between(std::span<const double> increments, const Clock& clock, do
 double weakest_third(std::span<const double> increments, const Clock& clock, double growth) {
   double weakest = growth;
   for (int third = 0; third < 3; ++third) {
-    weakest = std::min(weakest,
-                       growth_between(increments, clock, third / 3.0, (third + 1) / 3.0));
+    weakest = std::min(weakest, growth_between(increments, clock, third / 3.0, (third + 1) / 3.0));
   }
   return 3 * weakest / growth;
 }
@@ -196,8 +195,7 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   return rise;
 }
 
-Rise examine_doubling(const Track& track, std::span<const double> octaves,
-                      const Context& context) {
+Rise examine_doubling(const Track& track, std::span<const double> octaves, const Context& context) {
   Rise rise;
   if (track.size() < kLeastWindows || octaves.size() < kLeastOctaves + 1) return rise;
   // The newest octave is not over; its floor so far counts as far as it is above.
@@ -217,7 +215,8 @@ Rise examine_doubling(const Track& track, std::span<const double> octaves,
   if (context.variance > 0) rise.p = std::max(rise.p, chance_of(rise.growth, context.variance));
   rise.objection = Objection::none;
   std::size_t steps = 0;
-  for (std::size_t i = 1; i < track.size(); ++i) steps += track.floor[i] > track.floor[i - 1] ? 1 : 0;
+  for (std::size_t i = 1; i < track.size(); ++i)
+    steps += track.floor[i] > track.floor[i - 1] ? 1 : 0;
   // What rises smoothly shows by windows of equal width whether it slows down.
   if (3 * steps > track.size() + 2) rise.objection = Objection::uneven;
   if (deepest_fall(track.floor) > 0) rise.objection = Objection::fell_back;

@@ -24,21 +24,21 @@ enum class Objection {
 /// What is asked of the floor's rise from the window `start` on; the windows before are history.
 struct Rise {
   Objection objection = Objection::too_short;
-  double p = 1;           ///< by chance, of this one view; 1 where there is an objection
-  double growth = 0;      ///< of the floor, spikes cut off
-  double from = 0;        ///< floor of the first window
-  double to = 0;          ///< of the last
+  double p = 1;       ///< by chance, of this one view; 1 where there is an objection
+  double growth = 0;  ///< of the floor, spikes cut off
+  double from = 0;    ///< floor of the first window
+  double to = 0;      ///< of the last
   std::size_t windows = 0;
   bool by_doubling = false;  ///< windows are octaves of time
-  std::size_t rose = 0;   ///< windows whose floor is above that of the window before
+  std::size_t rose = 0;      ///< windows whose floor is above that of the window before
 };
 
 struct Context {
-  double variance = 0;     ///< of the newest reading, by sampling and blind periods
-  double fall_before = 0;  ///< deepest fall of the floor, from elsewhere in the history
-  double enough = 1;       ///< a chance above this is as good as any other: it is not reckoned out
+  double variance = 0;      ///< of the newest reading, by sampling and blind periods
+  double fall_before = 0;   ///< deepest fall of the floor, from elsewhere in the history
+  double enough = 1;        ///< a chance above this is as good as any other: it is not reckoned out
   double least_growth = 0;  ///< what a growth must be to count
-  double most_before = 0;  ///< most that was outstanding before this track begins
+  double most_before = 0;   ///< most that was outstanding before this track begins
 };
 
 [[nodiscard]] Rise examine(const Track& track, std::size_t start, const Context& context);

@@ -68,11 +68,16 @@ double chance_of(const Findings& found) {
 
 std::string_view verdict_name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::growing: return "growing";
-    case Verdict::plateau: return "plateau";
-    case Verdict::fluctuating: return "fluctuating";
-    case Verdict::one_off: return "one-off";
-    case Verdict::undecided: return "undecided";
+    case Verdict::growing:
+      return "growing";
+    case Verdict::plateau:
+      return "plateau";
+    case Verdict::fluctuating:
+      return "fluctuating";
+    case Verdict::one_off:
+      return "one-off";
+    case Verdict::undecided:
+      return "undecided";
   }
   return "undecided";
 }

@@ -21,7 +21,8 @@ void join(model::Window& window, const model::Window& later) {
 }  // namespace
 
 void Track::clear() {
-  for (auto* column : {&at, &seconds, &floor, &most, &last, &count, &acquired, &work}) column->clear();
+  for (auto* column : {&at, &seconds, &floor, &most, &last, &count, &acquired, &work})
+    column->clear();
 }
 
 void Track::push(const model::Window& window, double since, Amount amount) {

@@ -14,9 +14,9 @@ enum class Amount { bytes, count };
 
 /// One amount of a site over windows of about equal width, as columns.
 struct Track {
-  std::vector<double> at;        ///< seconds of watched time: middle of each window
-  std::vector<double> seconds;   ///< since the end of the window before
-  std::vector<double> floor;     ///< least that was outstanding in the window
+  std::vector<double> at;       ///< seconds of watched time: middle of each window
+  std::vector<double> seconds;  ///< since the end of the window before
+  std::vector<double> floor;    ///< least that was outstanding in the window
   std::vector<double> most;
   std::vector<double> last;
   std::vector<double> count;     ///< as `last`, in number whatever the amount

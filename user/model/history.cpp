@@ -8,11 +8,18 @@
 namespace leaktrace::model {
 namespace {
 
-constexpr unsigned kTickShift = 24;  // 2^24 ns: 16.8 ms
+constexpr unsigned kTickShift = 24;                   // 2^24 ns: 16.8 ms
+constexpr std::uint64_t kMostTicks = UINT32_MAX / 2;  // windows may end beyond the newest reading
 constexpr double kTickSeconds = static_cast<double>(1ULL << kTickShift) / 1e9;
 
 std::uint32_t to_ticks(std::uint64_t ns) {
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(ns >> kTickShift, UINT32_MAX / 2));
+  return static_cast<std::uint32_t>(std::min(ns >> kTickShift, kMostTicks));
+}
+
+/// Watched time does not go beyond what windows can tell.
+std::uint64_t later(std::uint64_t ns, std::uint64_t duration) {
+  constexpr std::uint64_t kMost = kMostTicks << kTickShift;
+  return ns + std::min(duration, kMost - std::min(ns, kMost));
 }
 
 float finite(double value) {
@@ -133,7 +140,7 @@ void History::octaves(std::vector<double>& out) const {
 /// The last reading holds for so long more.
 void History::stay(std::uint64_t duration_ns, double work) {
   const std::uint64_t from_ns = watched_ns_;
-  watched_ns_ += duration_ns;
+  watched_ns_ = later(watched_ns_, duration_ns);
   const std::uint32_t from = to_ticks(from_ns);
   const std::uint32_t until = to_ticks(watched_ns_);
   if (until == from) return;
@@ -167,9 +174,10 @@ std::uint64_t History::interval_until(const Reading& reading) {
     usual_ns_ = interval;
     return interval;
   }
-  if (interval > usual_ns_ * kGapIntervals) {
+  if (interval / kGapIntervals > usual_ns_) {
     const std::uint64_t counted = usual_ns_;
-    usual_ns_ *= 2;  // an interval that was made longer is usual after some readings
+    usual_ns_ = later(usual_ns_,
+                      usual_ns_);  // an interval that was made longer is usual after some readings
     return counted;
   }
   usual_ns_ = std::max<std::uint64_t>(1, usual_ns_ - usual_ns_ / 8 + interval / 8);
@@ -200,7 +208,7 @@ void History::add(const Reading& reading) {
   if (reading.previous_ns > last_.at_ns && reading.previous_ns < reading.at_ns) {
     stay(reading.previous_ns - last_.at_ns, last_.work);
   }
-  watched_ns_ += interval;
+  watched_ns_ = later(watched_ns_, interval);
   if (!is_first && reading.acquired_count < last_.acquired_count) {
     put(point(0, 0));  // the totals begin anew
     last_.acquired_count = 0;

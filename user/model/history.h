@@ -37,7 +37,7 @@ struct Window {
   double max_count = 0;
   double last_count = 0;
   double acquired = 0;  ///< since the window before, in number
-  double work = 0;  ///< done since the window before
+  double work = 0;      ///< done since the window before
 };
 
 /// The resolutions of a History, the coarsest first.
@@ -86,8 +86,8 @@ class History {
   /// The windows of a resolution, oldest first, into `out`, whose content before is dropped.
   void windows(Resolution resolution, std::vector<Window>& out) const;
 
-  /// The least bytes that were outstanding in each octave of watched time, oldest first, into `out`:
-  /// from 1 to 2 intervals, 2 to 4, 4 to 8 and so on; the newest is not over.
+  /// The least bytes that were outstanding in each octave of watched time, oldest first, into
+  /// `out`: from 1 to 2 intervals, 2 to 4, 4 to 8 and so on; the newest is not over.
   void octaves(std::vector<double>& out) const;
 
   /// Width of a resolution's windows in seconds. Of two with the same width, the finer says nothing

@@ -50,7 +50,8 @@ std::string json(const series::Share& share) {
 
 void labelled_set(Json& out) {
   const auto scores = series::score(series::kReporting);
-  fmt::print("The labelled set, odd seeds. Share that is called growing, with its 95 % interval:\n");
+  fmt::print(
+      "The labelled set, odd seeds. Share that is called growing, with its 95 % interval:\n");
   std::vector<std::string> rows;
   for (const series::Score& score : scores) {
     const series::Share share = series::wilson(score.growing, score.runs);
@@ -161,8 +162,9 @@ std::optional<double> time_to_verdict(double rate, std::uint64_t seed, double le
 }
 
 void time_over_rates(Json& out) {
-  fmt::print("\nSeconds from the start of a steady leak to the verdict (readings each second), "
-             "median and worst of 15:\n");
+  fmt::print(
+      "\nSeconds from the start of a steady leak to the verdict (readings each second), "
+      "median and worst of 15:\n");
   std::vector<std::string> rows;
   for (const double lead : {0.0, 600.0, 86400.0}) {
     fmt::print("  after {:.0f} s without a leak:\n", lead);
@@ -172,10 +174,11 @@ void time_over_rates(Json& out) {
         times.push_back(time_to_verdict(rate, seed, lead).value_or(1e9));
       }
       std::ranges::sort(times);
-      fmt::print("    {:>11.0f} B/s  {:7.0f} {:7.0f}\n", rate, times[times.size() / 2], times.back());
+      fmt::print("    {:>11.0f} B/s  {:7.0f} {:7.0f}\n", rate, times[times.size() / 2],
+                 times.back());
       rows.push_back(fmt::format(
-          R"({{"lead_seconds": {}, "bytes_per_second": {}, "median": {}, "worst": {}}})", lead, rate,
-          times[times.size() / 2], times.back()));
+          R"({{"lead_seconds": {}, "bytes_per_second": {}, "median": {}, "worst": {}}})", lead,
+          rate, times[times.size() / 2], times.back()));
     }
   }
   out.put("time_to_verdict", fmt::format("[{}]", fmt::join(rows, ",\n  ")));
@@ -214,9 +217,10 @@ void cost(Json& out) {
     sum += history.memory();
   }
   const double nanoseconds = feeding / static_cast<double>(readings) * 1e9;
-  fmt::print("\n{} sites x {} intervals: judged in {:.3f} s, {:.0f} ns a reading, "
-             "{} B a site at most, {} on average\n",
-             kSites, kReadings, best, nanoseconds, most, sum / kSites);
+  fmt::print(
+      "\n{} sites x {} intervals: judged in {:.3f} s, {:.0f} ns a reading, "
+      "{} B a site at most, {} on average\n",
+      kSites, kReadings, best, nanoseconds, most, sum / kSites);
   out.put("judge_50000_sites_seconds", best);
   out.put("nanoseconds_per_reading", nanoseconds);
   out.put("most_bytes_per_site", static_cast<double>(most));
