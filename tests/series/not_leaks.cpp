@@ -101,6 +101,21 @@ std::vector<Pattern> caches() {
   };
 }
 
+/// Growth whose rate falls with the time: code that is compiled when it is hot, names that are seen
+/// for the first time. `total` blocks in the first e times `scale` seconds, about.
+Pattern warm_up(std::string name, double total, double scale, double seconds) {
+  return {std::move(name), false, seconds, 1, [=](Site&, double) {
+            return Step([=](Site& s, double t, double dt) {
+              s.acquire(s.random.poisson(total / (t + scale) * dt), 3000);
+            });
+          }};
+}
+
+std::vector<Pattern> warm_ups() {
+  return {warm_up("warm_up", 200, 5, 600), warm_up("warm_up_of_few", 25, 5, 600),
+          warm_up("warm_up_watched_long", 100, 20, 3600)};
+}
+
 std::vector<Pattern> pools() {
   return {
       {"pool", false, 1800, 1,
@@ -436,7 +451,7 @@ std::vector<Pattern> partly_observed() {
 
 std::vector<Pattern> not_leaks() {
   std::vector<Pattern> all;
-  for (auto&& part : {caches(), pools(), cycles(), walks(), episodes(), partly_observed()}) {
+  for (auto&& part : {caches(), warm_ups(), pools(), cycles(), walks(), episodes(), partly_observed()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

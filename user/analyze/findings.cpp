@@ -72,6 +72,7 @@ class Search {
         if (i > 0 && starts[i] == starts[i - 1]) continue;
         Rise rise = examine(scratch_.track, starts[i], context());
         if (coarsening == 1) {
+          if (i == 0) fades_ = fades(scratch_.track);
           finest[i] = rise.objection;
           starts_ += rise.objection == Objection::too_short ? 0 : 1;
         } else if (rise.objection == Objection::none && is_of_shape(finest[i])) {
@@ -138,6 +139,9 @@ class Search {
     const bool is_urgent = amount_ == Amount::bytes && rise.growth >= kUrgentBytes &&
                            history_.watched_seconds() >= least_seconds_;
     if (seconds < least_seconds_ && !is_urgent) rise.objection = Objection::too_short;
+    if (fades_ && !rise.by_doubling && rise.objection == Objection::none) {
+      rise.objection = Objection::slowing;
+    }
     const bool is_first = growth_.rise.objection == Objection::too_short;
     const bool holds = rise.objection == Objection::none;
     if (!is_first && !(holds && rise.p < growth_.rise.p)) return;
@@ -167,6 +171,7 @@ class Search {
   Growth growth_;
   View view_;
   double variance_ = 0;
+  bool fades_ = false;
   double starts_ = 0;  ///< beginnings that were tried: each may rise by chance
 };
 

@@ -59,6 +59,32 @@ double weakest_third(std::span<const double> increments, const Clock& clock, dou
   return 3 * weakest / growth;
 }
 
+/// Mean of log t for t from `from` to `to`, both in [0, 1].
+double mean_log(double from, double to) {
+  const auto integral = [](double t) { return t > 0 ? t * std::log(t) - t : 0; };
+  return to > from ? (integral(to) - integral(from)) / (to - from) : std::log(std::max(to, 1e-9));
+}
+
+/// Is growth, of what came after the first eighth, nearer to a rate of 1/t than to a steady one?
+bool is_early(std::span<const double> increments, const Clock& clock) {
+  constexpr double kFirst = 1.0 / 8;
+  double sum = 0;
+  double weighted = 0;
+  for (std::size_t i = 0; i < increments.size(); ++i) {
+    const double from = std::max(clock[i], kFirst);
+    const double to = clock[i + 1];
+    if (to <= kFirst) continue;
+    const double width = to - clock[i];
+    const double growth = width > 0 ? increments[i] * (to - from) / width : increments[i];
+    sum += growth;
+    weighted += growth * mean_log(from, to);
+  }
+  if (sum <= 0) return false;
+  const double steady = mean_log(kFirst, 1);
+  const double fading = std::log(kFirst) / 2;
+  return weighted / sum < (steady + fading) / 2;
+}
+
 /// Standard error of the sum of so many increments, by the differences of neighbours (von Neumann,
 /// 1941), which a slow change of their mean leaves alone.
 double error_of_sum(std::span<const double> increments, double count) {
@@ -169,6 +195,21 @@ Objection object(const Track& track, std::size_t start, const Context& context,
 }
 
 }  // namespace
+
+bool fades(const Track& track) {
+  const std::size_t n = track.size();
+  if (n < kLeastWindows) return false;
+  thread_local std::vector<double> increments;
+  increments.clear();
+  // What the floor gained from a window to the next came in the former.
+  for (std::size_t i = 1; i < n; ++i) increments.push_back(track.floor[i] - track.floor[i - 1]);
+  if (clip_to_share(increments, kMostShare) <= 0) return false;
+  thread_local Clock clock;
+  run_clock(std::span(track.seconds).first(n - 1), clock);
+  if (!is_early(increments, clock)) return false;
+  run_clock(std::span(track.work).first(n - 1), clock);
+  return clock.back() <= 0 || is_early(increments, clock);
+}
 
 Rise examine(const Track& track, std::size_t start, const Context& context) {
   Rise rise;

@@ -41,6 +41,15 @@ struct Context {
   double most_before = 0;   ///< most that was outstanding before this track begins
 };
 
+/// Does growth fade as time, and as work, goes on? `track` is all of the history.
+///
+/// Start-up, caches and what is compiled when it is hot grow by less and less, at a rate of about
+/// 1/t, so that any late stretch of it alone looks straight. Of growth at the rate t^-g the mean of
+/// log t, weighted by growth, tells g, as it does for failures of a machine that wears in (Crow,
+/// 1974); the first eighth of the time is left out, so that a start-up before a leak is forgiven
+/// when eight times as much has passed. Fading is a g that is nearer to 1 than to 0.
+[[nodiscard]] bool fades(const Track& track);
+
 [[nodiscard]] Rise examine(const Track& track, std::size_t start, const Context& context);
 
 /// A rise by half or more whenever the time has doubled, in few steps and never back: of a
