@@ -44,7 +44,7 @@ std::vector<Pattern> steady() {
   all.push_back(steady_leak(100, 600));
   all.push_back(
       {"churn_10000", true, 1800, 1, [](Site& site, double) { return churned(site, 20e6, 2e3); }});
-  all.push_back({"churn_10000_batches", true, 3600, 1, [](Site& site, double) {
+  all.push_back({"churn_10000_batches", true, 7200, 1, [](Site& site, double) {
                    // A batch is collected for some seconds and then released whole.
                    const double period = site.random.uniform(3, 9);
                    auto leaked = std::make_shared<double>(0);

@@ -451,7 +451,8 @@ std::vector<Pattern> partly_observed() {
 
 std::vector<Pattern> not_leaks() {
   std::vector<Pattern> all;
-  for (auto&& part : {caches(), warm_ups(), pools(), cycles(), walks(), episodes(), partly_observed()}) {
+  for (auto&& part :
+       {caches(), warm_ups(), pools(), cycles(), walks(), episodes(), partly_observed()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

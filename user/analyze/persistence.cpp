@@ -13,10 +13,12 @@ namespace {
 // All of these were chosen on the even seeds of the labelled set (VERDICT.md).
 constexpr std::size_t kLeastWindows = 7;
 constexpr double kMostShare = 0.2;   ///< of the growth that one window may bring
+constexpr double kTimesMean = 3;     ///< that an increment may count in the test of drift
 constexpr double kOverFall = 1.5;    ///< growth over the deepest fall
 constexpr double kWeakest = 0.2;     ///< growth of the weakest third over the mean
 constexpr double kLeastAhead = 1.0;  ///< growth yet to come over growth so far
 constexpr double kMostlyKept = 0.5;  ///< of what was acquired: blocks do not come and go
+constexpr double kAllKept = 0.9;     ///< so much of it: they only come
 constexpr double kMostLoad = 0.6;    ///< of the growth that a risen rate of acquiring explains
 constexpr std::size_t kLeastOctaves = 7;
 constexpr double kOctaveRatio = 1.5;  ///< by which a floor must rise when time doubles
@@ -85,16 +87,6 @@ bool is_early(std::span<const double> increments, const Clock& clock) {
   return weighted / sum < (steady + fading) / 2;
 }
 
-/// Standard error of the sum of so many increments, by the differences of neighbours (von Neumann,
-/// 1941), which a slow change of their mean leaves alone.
-double error_of_sum(std::span<const double> increments, double count) {
-  double sum = 0;
-  for (std::size_t i = 1; i < increments.size(); ++i) {
-    sum += (increments[i] - increments[i - 1]) * (increments[i] - increments[i - 1]);
-  }
-  return std::sqrt(sum / (2 * static_cast<double>(increments.size() - 1)) * count);
-}
-
 /// How much is yet to come, if what slows down goes on slowing down as exponentials do; nothing
 /// when it does not slow down.
 ///
@@ -105,7 +97,8 @@ std::optional<double> yet_to_come(std::span<const double> increments, const Cloc
   const double second = growth_between(increments, clock, 0.5, 1);
   if (second <= kSlowed * first) return 0;
   if (first <= second) return std::nullopt;
-  const double error = error_of_sum(increments, static_cast<double>(increments.size()) / 2);
+  const double error =
+      std::sqrt(variance_of_neighbours(increments) * static_cast<double>(increments.size()) / 2);
   const double slack = kSlack * error * std::hypot(1 / first, 1 / second);
   const double slowing = std::log(first / second) - slack;
   if (slowing <= 0) return std::nullopt;
@@ -132,11 +125,11 @@ double chance_of(double growth, double variance) {
   return 0.5 * std::erfc(growth / std::sqrt(variance) / std::sqrt(2.0));
 }
 
-/// Is most of what was acquired since `start` still there?
-bool is_kept(const Track& track, std::size_t start) {
+/// Is such a part of what was acquired since `start` still there?
+bool is_kept(const Track& track, std::size_t start, double part) {
   double acquired = 0;
   for (std::size_t i = start + 1; i < track.size(); ++i) acquired += track.acquired[i];
-  return track.count.back() - track.count[start] > kMostlyKept * acquired;
+  return track.count.back() - track.count[start] > part * acquired;
 }
 
 /// Little's law: what is outstanding is the rate of acquiring times how long blocks stay. Where
@@ -190,7 +183,7 @@ Objection object(const Track& track, std::size_t start, const Context& context,
   if (slows(by_time) && (!has_work || slows(by_work))) return Objection::slowing;
 
   if (has_stopped(floor.subspan(start))) return Objection::stopped;
-  if (!is_kept(track, start) && is_load(track, start)) return Objection::load;
+  if (!is_kept(track, start, kMostlyKept) && is_load(track, start)) return Objection::load;
   return Objection::none;
 }
 
@@ -217,6 +210,7 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   const std::span<const double> floor = std::span(track.floor).subspan(start);
   thread_local std::vector<double> increments;
   thread_local std::vector<double> clipped;
+  thread_local std::vector<double> spare;
   increments.clear();
   for (std::size_t i = 1; i < floor.size(); ++i) {
     increments.push_back(floor[i] - floor[i - 1]);
@@ -227,9 +221,12 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   rise.to = floor.back();
   clipped = increments;
   rise.growth = clip_to_share(clipped, kMostShare);
+  spare = increments;
+  clip_to_share(spare, std::max(kMostShare, kTimesMean / static_cast<double>(spare.size())));
   rise.objection = object(track, start, context, increments, clipped, rise);
   if (rise.objection != Objection::none) return rise;
-  rise.p = drift(clipped, !is_kept(track, start));
+  const bool only_up = is_kept(track, start, kAllKept);
+  rise.p = drift(spare, only_up ? Increments::only_up : Increments::of_walk);
   if (rise.p >= context.enough) return rise;
   rise.p = std::max(rise.p, mann_kendall(floor));
   if (context.variance > 0) rise.p = std::max(rise.p, chance_of(rise.growth, context.variance));

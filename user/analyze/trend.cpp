@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kExact = 16;  ///< longest series whose distribution of ranks is tabled
 constexpr double kWorking = 1.5;
-constexpr double kLeastPart = 0.3;
+constexpr double kLeastPart = 0.75;
 constexpr std::size_t kMostPairs = kExact * (kExact - 1) / 2;
 
 int sign(double value) {
@@ -148,7 +148,39 @@ double beta_fraction(double a, double b, double x) {
   return value;
 }
 
+double long_run_variance(std::span<const double> increments, double mean) {
+  const std::size_t n = increments.size();
+  const auto size = static_cast<double>(n);
+  const auto covariance = [&](std::size_t lag) {
+    double product = 0;
+    for (std::size_t i = 0; i + lag < n; ++i) {
+      product += (increments[i] - mean) * (increments[i + lag] - mean);
+    }
+    return product / size;
+  };
+  const double plain = covariance(0);
+  if (!(plain > 0)) return 0;
+  const auto lags = static_cast<std::size_t>(std::floor(4 * std::pow(size / 100, 2.0 / 9)));
+  double long_run = plain;
+  for (std::size_t lag = 1; lag <= lags; ++lag) {
+    const double weight = 1 - static_cast<double>(lag) / static_cast<double>(lags + 1);
+    long_run += 2 * weight * covariance(lag);
+  }
+  const double neighbours = std::min(covariance(1) / plain, 0.0);
+  const double least = plain * std::max(kLeastPart, kWorking * (1 + 2 * neighbours));
+  return std::max(least, long_run) * size / (size - 1);
+}
+
 }  // namespace
+
+double variance_of_neighbours(std::span<const double> values) {
+  if (values.size() < 2) return 0;
+  double sum = 0;
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    sum += (values[i] - values[i - 1]) * (values[i] - values[i - 1]);
+  }
+  return sum / (2 * static_cast<double>(values.size() - 1));
+}
 
 double student_tail(double t, double degrees) {
   if (t < 0) return 1 - student_tail(-t, degrees);
@@ -196,7 +228,7 @@ double clip_to_share(std::span<double> increments, double share) {
   return 0;
 }
 
-double drift(std::span<const double> increments, bool of_windows) {
+double drift(std::span<const double> increments, Increments kind) {
   const std::size_t n = increments.size();
   if (n < 4) return 1;
   const auto size = static_cast<double>(n);
@@ -204,26 +236,8 @@ double drift(std::span<const double> increments, bool of_windows) {
   for (const double increment : increments) sum += increment;
   const double mean = sum / size;
   if (!(mean > 0)) return 1;
-  const auto covariance = [&](std::size_t lag) {
-    double product = 0;
-    for (std::size_t i = 0; i + lag < n; ++i) {
-      product += (increments[i] - mean) * (increments[i + lag] - mean);
-    }
-    return product / size;
-  };
-  const double plain = covariance(0);
-  const auto lags = static_cast<std::size_t>(std::floor(4 * std::pow(size / 100, 2.0 / 9)));
-  double long_run = plain;
-  for (std::size_t lag = 1; lag <= lags; ++lag) {
-    const double weight = 1 - static_cast<double>(lag) / static_cast<double>(lags + 1);
-    long_run += 2 * weight * covariance(lag);
-  }
-  double least = plain;
-  if (of_windows) {
-    const double neighbours = plain > 0 ? covariance(1) / plain : 0;
-    least *= std::max(kLeastPart, kWorking * (1 + 2 * std::min(neighbours, 0.0)));
-  }
-  const double variance = std::max(least, long_run) * size / (size - 1);
+  const double variance = kind == Increments::only_up ? variance_of_neighbours(increments)
+                                                      : long_run_variance(increments, mean);
   if (!(variance > 0)) return 0;
   return student_tail(mean / std::sqrt(variance / size), size - 1);
 }

@@ -27,19 +27,32 @@ struct Slope {
 /// test more cautious. Exact for short series without ties. 1 for fewer than 4 values.
 [[nodiscard]] double mann_kendall(std::span<const double> y);
 
-/// The chance that increments without drift add up to as much: a t-test of their mean against the
-/// long-run variance, which is what tells a trend from a random walk (both have rising ranks). The
-/// long-run variance is that of Newey and West (1987), and at least the plain one.
+/// What the increments of a series are of.
+enum class Increments {
+  only_up,  ///< it only grows: they are amounts that arrived
+  of_walk,  ///< it comes and goes
+};
+
+/// The chance that increments without drift add up to as much: a t-test of their mean.
 ///
-/// `of_windows`: they are increments of values over windows in which the series comes and goes. Of
-/// a random walk neighbours then have the correlation 1/4 (Working, 1960), so that the plain
-/// variance counts 1.5 times; and where neighbours cancel each other, which those of a random walk
-/// hardly ever do, it is the noise about a trend that cancels, and counts less.
-[[nodiscard]] double drift(std::span<const double> increments, bool of_windows);
+/// Of a series that comes and goes, against the long-run variance, which is what tells a trend from
+/// a random walk (both have rising ranks). It is that of Newey and West (1987), and at least the
+/// plain one, changed for two things. Floors over windows of a random walk have increments whose
+/// neighbours have the correlation 1/4 (Working, 1960): 1.5 times the plain one. And where
+/// neighbours cancel each other, which those of a random walk hardly ever do, that is noise about a
+/// trend: down to kLeastPart of the plain one.
+///
+/// Of one that only grows, against the variance by the differences of neighbours (von Neumann,
+/// 1941), which is the same for arrivals at random, and which arrivals that become more frequent
+/// leave alone.
+[[nodiscard]] double drift(std::span<const double> increments, Increments kind);
 
 /// Cuts off the largest increments so that none makes up more than `share` of their sum; growth
 /// that came in fewer steps than 1/share is none. Returns the sum that is left, 0 or more.
 double clip_to_share(std::span<double> increments, double share);
+
+/// Variance by the differences of neighbours: that about a mean which changes slowly.
+[[nodiscard]] double variance_of_neighbours(std::span<const double> values);
 
 /// Upper tail of Student's distribution.
 [[nodiscard]] double student_tail(double t, double degrees);

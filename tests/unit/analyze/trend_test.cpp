@@ -61,7 +61,7 @@ TEST(Drift, HoldsItsLevelForRandomWalksWhereRanksDoNot) {
       step = random.normal();
       walk.push_back(walk.back() + step);
     }
-    by_drift += drift(steps, false) <= 0.05 ? 1 : 0;
+    by_drift += drift(steps, Increments::of_walk) <= 0.05 ? 1 : 0;
     by_ranks += mann_kendall(walk) <= 0.05 ? 1 : 0;
   }
   EXPECT_LT(by_drift, 4000 * 0.06);
@@ -69,10 +69,10 @@ TEST(Drift, HoldsItsLevelForRandomWalksWhereRanksDoNot) {
 }
 
 TEST(Drift, IsCertainOfEqualSteps) {
-  EXPECT_EQ(drift(std::vector<double>(10, 5.0), false), 0);
-  EXPECT_EQ(drift(std::vector<double>(10, 0.0), false), 1);
-  EXPECT_EQ(drift(std::vector<double>(10, -5.0), true), 1);
-  EXPECT_EQ(drift({}, true), 1);
+  EXPECT_EQ(drift(std::vector<double>(10, 5.0), Increments::only_up), 0);
+  EXPECT_EQ(drift(std::vector<double>(10, 0.0), Increments::only_up), 1);
+  EXPECT_EQ(drift(std::vector<double>(10, -5.0), Increments::of_walk), 1);
+  EXPECT_EQ(drift({}, Increments::of_walk), 1);
 }
 
 TEST(ClipToShare, LeavesEvenGrowthAlone) {
