@@ -228,7 +228,8 @@ Rise examine(const Track& track, std::size_t start, const Context& context) {
   const bool only_up = is_kept(track, start, kAllKept);
   rise.p = drift(spare, only_up ? Increments::only_up : Increments::of_walk);
   if (rise.p >= context.enough) return rise;
-  rise.p = std::max(rise.p, mann_kendall(floor));
+  // What only grows has rising ranks in any case.
+  if (!only_up) rise.p = std::max(rise.p, mann_kendall(floor));
   if (context.variance > 0) rise.p = std::max(rise.p, chance_of(rise.growth, context.variance));
   return rise;
 }
