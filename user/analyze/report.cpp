@@ -429,22 +429,6 @@ void Builder::name(Candidate& candidate) const {
 
 }  // namespace
 
-std::string_view verdict_name(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::growing:
-      return "growing";
-    case Verdict::plateau:
-      return "plateau";
-    case Verdict::fluctuating:
-      return "fluctuating";
-    case Verdict::one_off:
-      return "one-off";
-    case Verdict::undecided:
-      break;
-  }
-  return "undecided";
-}
-
 Result<Report> build_report(const Trace& trace, const ReportOptions& options, const Namer& namer) {
   return Builder(trace, options, namer).build();
 }

@@ -14,16 +14,12 @@
 
 #include "user/analyze/connections.h"
 #include "user/analyze/estimate.h"
+#include "user/analyze/verdict.h"
 #include "user/base/result.h"
 #include "user/model/record.h"
 #include "user/model/trace.h"
 
 namespace leaktrace::analyze {
-
-enum class Verdict { growing, plateau, fluctuating, one_off, undecided };
-
-/// "growing", "plateau", "fluctuating", "one-off", "undecided".
-[[nodiscard]] std::string_view verdict_name(Verdict verdict);
 
 struct ReportFrame {
   model::SourceFrame source;
