@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/analyze/growth.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
-
-#include "user/analyze/words.h"
 
 namespace leaktrace::analyze {
 namespace {
@@ -14,10 +10,6 @@ namespace {
 double rate(std::uint64_t from, std::uint64_t to, double seconds) {
   if (seconds <= 0) return 0;
   return (static_cast<double>(to) - static_cast<double>(from)) / seconds;
-}
-
-std::string direction(std::uint64_t from, std::uint64_t to) {
-  return from < to ? "rose" : "fell";
 }
 
 }  // namespace
@@ -51,33 +43,11 @@ Change change_of(const model::Site& site, const Period& period) {
   change.to_bytes = site.counters.outstanding_bytes();
   if (period.end_ns <= period.first_ns) return change;
   change.seconds = static_cast<double>(period.end_ns - period.first_ns) / 1e9;
-  const auto& points = site.series.points();
-  if (!points.empty() && points.front().at_ns <= period.first_ns) {
-    change.from_count = points.front().count;
-    change.from_bytes = points.front().bytes;
+  if (!site.history.empty() && site.history.first_ns() <= period.first_ns) {
+    change.from_count = site.history.first_count();
+    change.from_bytes = site.history.first_bytes();
   }
   return change;
-}
-
-std::string describe(const Change& change) {
-  const std::string bytes = human_bytes(change.to_bytes);
-  if (change.seconds <= 0) {
-    return fmt::format(
-        "outstanding is {} ({} in number); it was read once, so no change can be told", bytes,
-        change.to_count);
-  }
-  const std::string time = human_seconds(change.seconds);
-  if (change.from_bytes != change.to_bytes) {
-    return fmt::format("outstanding {} from {} to {} in {}",
-                       direction(change.from_bytes, change.to_bytes),
-                       human_bytes(change.from_bytes), bytes, time);
-  }
-  if (change.from_count != change.to_count) {
-    return fmt::format("outstanding stayed at {} and {} in number from {} to {} in {}", bytes,
-                       direction(change.from_count, change.to_count), change.from_count,
-                       change.to_count, time);
-  }
-  return fmt::format("outstanding is {}, as it was {} before", bytes, time);
 }
 
 }  // namespace leaktrace::analyze

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
 #include "user/analyze/estimate.h"
 #include "user/model/trace.h"
@@ -46,8 +45,5 @@ struct RateLimits {
                                      double observed);
 
 [[nodiscard]] Change change_of(const model::Site& site, const Period& period);
-
-/// The change in one line of plain words: "outstanding rose from 1.2 MiB to 9.8 MiB in 60 s".
-[[nodiscard]] std::string describe(const Change& change);
 
 }  // namespace leaktrace::analyze

@@ -11,6 +11,7 @@
 
 #include "user/analyze/growth.h"
 #include "user/analyze/label.h"
+#include "user/analyze/site_verdicts.h"
 #include "user/analyze/words.h"
 
 namespace leaktrace::analyze {
@@ -117,6 +118,10 @@ class Builder {
     std::vector<Candidate> candidates = collect();
     Outstanding all;
     for (const Candidate& candidate : candidates) {
+      if (candidate.site.verdict == Verdict::growing) {
+        ++report.growing_sites;
+        report.growing_bytes_per_second += candidate.site.bytes_per_second;
+      }
       if (model::is_postgres(candidate.key.kind)) continue;
       ++report.all_sites;
       report.all_outstanding_count += candidate.site.outstanding_count;
@@ -142,6 +147,7 @@ class Builder {
   [[nodiscard]] std::vector<Candidate> collect() const;
   [[nodiscard]] std::optional<Candidate> candidate(const SiteKey& key,
                                                    const model::Site& site) const;
+  void judge(std::vector<Candidate>& candidates) const;
   [[nodiscard]] bool count_outstanding(const model::Site& site, Candidate& out) const;
   void find_oldest(const SiteKey& key, const model::Site& site, ReportSite& out) const;
   [[nodiscard]] std::vector<ReportSite> choose_all(std::vector<Candidate> candidates) const;
@@ -222,11 +228,8 @@ Report Builder::head() const {
 
 void Builder::read_periods() {
   for (const auto& [key, site] : trace_.sites()) {
-    if (site.series.points().empty()) continue;
-    const std::uint64_t first = site.series.points().front().at_ns;
-    auto [period, is_new] =
-        periods_.try_emplace(key.image, Period{first, end_of(key.image, trace_.now_ns())});
-    if (!is_new) period->second.first_ns = std::min(period->second.first_ns, first);
+    const std::uint64_t first = trace_.readings(key.image).first_ns;
+    periods_.try_emplace(key.image, Period{first, end_of(key.image, trace_.now_ns())});
   }
 }
 
@@ -251,7 +254,17 @@ std::vector<Candidate> Builder::collect() const {
     if (!filter_.passes(key.kind)) continue;
     if (auto found = candidate(key, site)) candidates.push_back(std::move(*found));
   }
+  judge(candidates);
   return candidates;
+}
+
+void Builder::judge(std::vector<Candidate>& candidates) const {
+  std::vector<SiteToJudge> sites;
+  sites.reserve(candidates.size());
+  for (Candidate& candidate : candidates) {
+    sites.push_back({candidate.key, &trace_.sites().at(candidate.key), &candidate.site});
+  }
+  judge_sites(trace_, sites, [this](ImageId image) { return end_of(image, trace_.now_ns()); });
 }
 
 bool Builder::count_outstanding(const model::Site& site, Candidate& out) const {
@@ -307,7 +320,6 @@ std::optional<Candidate> Builder::candidate(const SiteKey& key, const model::Sit
   out.count_per_second = change.count_per_second();
   out.growth_low = limits.low;
   out.growth_high = limits.high;
-  out.evidence = describe(change);
   return made;
 }
 
@@ -361,8 +373,9 @@ std::vector<ReportSite> Builder::choose_all(std::vector<Candidate> candidates) c
 std::vector<ReportSite> Builder::choose(std::vector<Candidate> candidates) const {
   const auto size = [](const Candidate& c) {
     const bool by_number = model::is_postgres(c.key.kind);
-    return by_number ? std::make_tuple(c.site.outstanding_count, c.site.outstanding_bytes)
-                     : std::make_tuple(c.site.outstanding_bytes, c.site.outstanding_count);
+    const bool grows = c.site.verdict == Verdict::growing;
+    return by_number ? std::make_tuple(grows, c.site.outstanding_count, c.site.outstanding_bytes)
+                     : std::make_tuple(grows, c.site.outstanding_bytes, c.site.outstanding_count);
   };
   std::sort(candidates.begin(), candidates.end(),
             [&](const Candidate& a, const Candidate& b) { return size(a) > size(b); });

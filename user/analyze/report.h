@@ -57,14 +57,17 @@ struct ReportSite {
   std::uint64_t outstanding_bytes = 0;
   std::optional<Estimate> estimate;  ///< of what is outstanding; nothing when that is exact
   model::Counters total;             ///< of all blocks, whatever their size and age
-  /// Change of outstanding bytes a second, of all blocks whatever their size and age: from the
-  /// first reading of the process's counters to the newest, first to last. 0 with one reading.
+  /// Of all blocks whatever their size and age: what the verdict rests on (SiteVerdict). Where it
+  /// is undecided, the change of outstanding bytes a second from the first reading of the process's
+  /// counters to the newest, first to last. 0 with one reading.
   double bytes_per_second = 0;
   double count_per_second = 0;
   /// 95 % limits of bytes_per_second, by what sampling leaves unknown and by the share of the time
   /// that was not observed; the rate itself where neither is.
   double growth_low = 0;
   double growth_high = 0;
+  double count_low = 0;  ///< likewise of count_per_second
+  double count_high = 0;
   std::optional<ReportDetail> detail;
   double oldest_seconds = 0;
   bool oldest_exact = false;  ///< false: no block that was seen is older; it may be younger
@@ -115,6 +118,9 @@ struct Report {
   std::uint64_t all_sites = 0;
   std::uint64_t all_outstanding_count = 0;
   std::uint64_t all_outstanding_bytes = 0;
+  /// Of all kinds, those whose verdict is growing, and their rates together.
+  std::uint64_t growing_sites = 0;
+  double growing_bytes_per_second = 0;
   std::optional<Estimate> all_estimate;
   /// By kind, of those that were seen at all; whatever their age and size.
   std::map<model::Kind, model::Counters> postgres;
@@ -143,8 +149,8 @@ using Namer =
     std::function<std::vector<model::SourceFrame>(const model::Trace&, const model::RawFrame&)>;
 
 /// Builds the report of a trace as it stands. A site without outstanding resources is left out.
-/// Sites come by outstanding bytes, then count, most first, then by label and key, so that one
-/// trace always gives one report.
+/// Those that grow come first; then sites come by outstanding bytes, then count, most first, then
+/// by label and key, so that one trace always gives one report.
 ///
 /// Options that look at single blocks (older, size, show_blocks) need a walk of blocks in the
 /// trace; asking for them without one is an error that says so. With them, outstanding counts and

@@ -6,18 +6,6 @@
 
 namespace leaktrace::model {
 
-void Series::add(SeriesPoint point) {
-  if (++offered_ < stride_) return;
-  offered_ = 0;
-  if (points_.size() == kCapacity) {
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < points_.size(); i += 2) points_[kept++] = points_[i];
-    points_.resize(kept);
-    stride_ *= 2;
-  }
-  points_.push_back(point);
-}
-
 void Site::set_part(StackId stack, const Counters& reading) {
   auto part = std::ranges::find(parts, stack, &std::pair<StackId, Counters>::first);
   if (part == parts.end()) part = parts.insert(parts.end(), {stack, {}});
@@ -80,6 +68,7 @@ void Trace::on(const ProcessEnd& record) {
   std::erase_if(sites_, [&](const auto& entry) { return entry.first.image == record.image; });
   std::erase_if(stacks_, [&](const auto& entry) { return entry.second.image == record.image; });
   std::erase_if(details_, [&](const auto& entry) { return entry.first.image == record.image; });
+  readings_.erase(record.image);
   groups_.forget(record.image);
 }
 
@@ -104,14 +93,36 @@ void Trace::on(const Snapshot& record) {
     if (was_replaced(reading.site.image)) continue;
     SiteKey key = reading.site;
     key.stack = groups_.of(key.stack);
-    sites_[key].set_part(reading.site.stack, reading.counters);
+    Site& site = sites_[key];
+    const std::uint64_t before = site.counters.acquired_count;
+    site.set_part(reading.site.stack, reading.counters);
+    const auto [readings, is_new] = readings_.try_emplace(key.image, ProcessReadings{record.at_ns});
+    readings->second.work +=
+        static_cast<double>(Counters::saturating(site.counters.acquired_count, before));
     changed.insert(key);
   }
-  for (const SiteKey& key : changed) {
-    Site& site = sites_[key];
-    site.series.add(
-        {record.at_ns, site.counters.outstanding_count(), site.counters.outstanding_bytes()});
-  }
+  for (const SiteKey& key : changed) add_reading(record.at_ns, key.image, sites_[key]);
+  read_at_ns_ = record.at_ns;
+}
+
+/// The readings of all sites of an image go before, for the work that it had done by then.
+void Trace::add_reading(std::uint64_t at_ns, ImageId image, Site& site) {
+  const ProcessReadings& readings = readings_[image];
+  const Counters& counters = site.counters;
+  site.history.add({.at_ns = at_ns,
+                    .previous_ns = readings.first_ns < at_ns ? read_at_ns_ : 0,
+                    .count = counters.outstanding_count(),
+                    .bytes = counters.outstanding_bytes(),
+                    .acquired_count = counters.acquired_count,
+                    .count_variance = counters.estimate.count_variance,
+                    .bytes_variance = counters.estimate.bytes_variance,
+                    .observed = observed_share(),
+                    .work = readings.work});
+}
+
+ProcessReadings Trace::readings(ImageId image) const {
+  const auto found = readings_.find(image);
+  return found == readings_.end() ? ProcessReadings{} : found->second;
 }
 
 double Trace::observed_share() const {
@@ -167,12 +178,6 @@ void Trace::fold(const SiteKey& key, const Site& site) {
   Site& sum = sites_[{kRecycledStack, key.image, key.kind}];
   sum.counters.add(site.counters);
   sum.counters.since_ns = std::max(sum.counters.since_ns, site.counters.since_ns);
-  // When the image was first read is known by the first point of its sites.
-  const auto& points = site.series.points();
-  const auto& begun = sum.series.points();
-  if (points.empty() || (!begun.empty() && begun.front().at_ns <= points.front().at_ns)) return;
-  sum.series = {};
-  sum.series.add({points.front().at_ns, 0, 0});
 }
 
 void Trace::on(const FrameNames& record) {

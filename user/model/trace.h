@@ -8,36 +8,16 @@
 #include <utility>
 #include <vector>
 
+#include "user/model/history.h"
 #include "user/model/record.h"
 #include "user/model/stack_groups.h"
 
 namespace leaktrace::model {
 
-/// What a site's outstanding resources were at one time.
-struct SeriesPoint {
-  std::uint64_t at_ns = 0;
-  std::uint64_t count = 0;
-  std::uint64_t bytes = 0;
-};
-
-/// A site's history in bounded memory: when it is full, every second point is dropped and points
-/// are kept half as often.
-class Series {
- public:
-  void add(SeriesPoint point);
-  [[nodiscard]] const std::vector<SeriesPoint>& points() const { return points_; }
-
- private:
-  static constexpr std::size_t kCapacity = 64;
-  std::vector<SeriesPoint> points_;
-  std::uint32_t stride_ = 1;   ///< every stride_-th offered point is kept
-  std::uint32_t offered_ = 0;  ///< since the last point kept
-};
-
 /// A call site: all stacks that read alike together.
 struct Site {
   Counters counters;
-  Series series;
+  History history;
   /// What the counters are the sum of: those of each stack, and of the stacks that are gone.
   std::vector<std::pair<StackId, Counters>> parts;
   Counters gone;  ///< since_ns: of the newest reading
@@ -48,6 +28,12 @@ struct Site {
 
  private:
   void sum_up();
+};
+
+/// The readings of a process image's counters.
+struct ProcessReadings {
+  std::uint64_t first_ns = 0;  ///< when they were read first
+  double work = 0;             ///< what its sites have acquired by now, in number
 };
 
 /// A process image and how it ended, if it has.
@@ -67,6 +53,8 @@ class Trace {
   [[nodiscard]] const TraceStart& start() const { return start_; }
   [[nodiscard]] const std::map<ImageId, TracedProcess>& processes() const { return processes_; }
   [[nodiscard]] const std::unordered_map<SiteKey, Site>& sites() const { return sites_; }
+  /// Zeros of an image that has no sites.
+  [[nodiscard]] ProcessReadings readings(ImageId image) const;
   [[nodiscard]] const Losses& losses() const { return losses_; }
   [[nodiscard]] std::uint64_t probe_hits() const { return probe_hits_; }
   /// As the newest Snapshot has it; all zeros when nobody measured.
@@ -112,6 +100,7 @@ class Trace {
   void on(const Blocks& record);
   void on(const Recycled& record);
   void fold(const SiteKey& key, const Site& site);
+  void add_reading(std::uint64_t at_ns, ImageId image, Site& site);
   [[nodiscard]] bool was_replaced(ImageId image) const;
   void on(const FrameNames& record);
   void on(const TraceEnd& record);
@@ -125,6 +114,8 @@ class Trace {
   std::unordered_map<StackId, Stack> stacks_;  ///< one of each group
   StackGroups groups_;
   std::unordered_map<SiteKey, Site> sites_;
+  std::unordered_map<ImageId, ProcessReadings> readings_;
+  std::uint64_t read_at_ns_ = 0;  ///< the newest Snapshot
   std::map<std::pair<ModuleId, std::uint64_t>, std::vector<SourceFrame>> names_;
   std::map<std::pair<std::string, FileSubject>, FileLoss> file_losses_;
   std::unordered_map<SiteKey, SiteDetail> details_;

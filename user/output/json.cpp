@@ -146,7 +146,9 @@ Json site(const analyze::ReportSite& site) {
   out["growth"] = {{"bytes_per_second", site.bytes_per_second},
                    {"count_per_second", site.count_per_second},
                    {"low", site.growth_low},
-                   {"high", site.growth_high}};
+                   {"high", site.growth_high},
+                   {"count_low", site.count_low},
+                   {"count_high", site.count_high}};
   out["oldest_seconds"] = site.oldest_seconds;
   out["oldest_exact"] = site.oldest_exact;
   out["detail"] = detail(site);
@@ -183,6 +185,8 @@ std::string write_json(const analyze::Report& report) {
   out["stacks_recycled"] = report.stacks_recycled;
   out["all"] = {
       {"sites", report.all_sites},
+      {"growing_sites", report.growing_sites},
+      {"growing_bytes_per_second", report.growing_bytes_per_second},
       {"outstanding",
        {{"count", report.all_outstanding_count}, {"bytes", report.all_outstanding_bytes}}},
       {"estimate", estimate(report.all_estimate)}};

@@ -67,6 +67,15 @@ std::string total_words(const analyze::Report& report) {
   return words + shown_words(report);
 }
 
+std::string growing_words(const analyze::Report& report) {
+  std::string words = counted(report.growing_sites, "call site grows", "call sites grow");
+  if (report.growing_bytes_per_second > 0) {
+    words += fmt::format(", by {}{}", human_byte_rate(report.growing_bytes_per_second),
+                         report.growing_sites == 1 ? "" : " together");
+  }
+  return words;
+}
+
 std::string head(const analyze::Report& report) {
   std::string out = fmt::format("leaktrace {}\n", printable(report.tool_version));
   out += head_line("target", target_words(report, kMostTargets));
@@ -77,6 +86,7 @@ std::string head(const analyze::Report& report) {
   const bool memory = report.all_sites > 0 || report.all_estimate || postgres.empty();
   if (memory) out += head_line("total", total_words(report));
   if (!postgres.empty()) out += head_line(memory ? "" : "total", postgres);
+  if (report.growing_sites > 0) out += head_line("verdict", growing_words(report));
   return out;
 }
 

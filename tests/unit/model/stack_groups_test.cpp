@@ -40,9 +40,7 @@ TEST(StackGroups, OneSiteHasTheCountersOfAllStacksThatReadAlike) {
   EXPECT_EQ(trace.sites().at(site(kFirst)).counters, (Counters{6, 60, 1, 10, 1}));
   EXPECT_EQ(trace.sites().at(site(kOther)).counters, (Counters{1, 1, 0, 0, 2}));
   EXPECT_EQ(trace.stack(kAgain), trace.stack(kFirst));
-  const auto& points = trace.sites().at(site(kFirst)).series.points();
-  ASSERT_EQ(points.size(), 2U);
-  EXPECT_EQ(points[1].bytes, 50U);
+  EXPECT_EQ(trace.sites().at(site(kFirst)).history.last_bytes(), 50U);
 }
 
 TEST(StackGroups, AReadingOfOnePartLeavesTheOthers) {

@@ -38,8 +38,19 @@ TEST(Trace, HistoryLeavesOutWhatIsPresumedReleased) {
   Trace trace;
   trace.apply(snapshot(1, {{kSite, {10, 100, 0, 0, 0}}}));
   trace.apply(snapshot(2, {{kSite, {10, 100, 0, 0, 0, {1, 0, 0, 0, 4, 40}}}}));
-  EXPECT_EQ(trace.sites().at(kSite).series.points().back().count, 6U);
-  EXPECT_EQ(trace.sites().at(kSite).series.points().back().bytes, 60U);
+  EXPECT_EQ(trace.sites().at(kSite).history.last_count(), 6U);
+  EXPECT_EQ(trace.sites().at(kSite).history.last_bytes(), 60U);
+}
+
+TEST(Trace, WorkIsWhatAllSitesOfAProcessHaveAcquired) {
+  Trace trace;
+  const SiteKey other{{0x77}, kSite.image, Kind::mmap};
+  trace.apply(snapshot(1, {{kSite, {10, 100, 0, 0, 0}}}));
+  trace.apply(snapshot(2, {{kSite, {15, 100, 3, 0, 0}}, {other, {2, 10, 0, 0, 0}}}));
+  trace.apply(snapshot(3, {{kSite, {1, 100, 0, 0, 0}}}));  // it was recycled and came back
+  EXPECT_EQ(trace.readings(kSite.image).work, 17);
+  EXPECT_EQ(trace.readings(kSite.image).first_ns, 1U);
+  EXPECT_EQ(trace.readings(ImageId{99}).work, 0);
 }
 
 TEST(Trace, OverheadIsThatOfTheNewestSnapshot) {
@@ -73,9 +84,8 @@ TEST(Trace, HoldsTheNewestCountersOfASiteAndItsHistory) {
   trace.apply(snapshot(2, {{kSite, {5, 50, 2, 20, 0}}}));
   const Site& site = trace.sites().at(kSite);
   EXPECT_EQ(site.counters.acquired_count, 5U);
-  ASSERT_EQ(site.series.points().size(), 2U);
-  EXPECT_EQ(site.series.points()[0].bytes, 10U);
-  EXPECT_EQ(site.series.points()[1].bytes, 30U);
+  EXPECT_EQ(site.history.first_bytes(), 10U);
+  EXPECT_EQ(site.history.last_bytes(), 30U);
   EXPECT_EQ(trace.snapshots(), 2U);
 }
 
