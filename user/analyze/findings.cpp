@@ -136,9 +136,7 @@ class Search {
 
   void take(Rise rise, const View& view) {
     const double seconds = scratch_.track.at.back() - scratch_.track.at[view.start];
-    const bool is_urgent = amount_ == Amount::bytes && rise.growth >= kUrgentBytes &&
-                           history_.watched_seconds() >= least_seconds_;
-    if (seconds < least_seconds_ && !is_urgent) rise.objection = Objection::too_short;
+    if (seconds < least_seconds_) rise.objection = Objection::too_short;
     if (fades_ && !rise.by_doubling && rise.objection == Objection::none) {
       rise.objection = Objection::slowing;
     }

@@ -71,15 +71,11 @@ double median_slope(std::span<const double> y, std::vector<double>& slopes) {
   return *middle;
 }
 
-double autocorrelation_factor(std::span<const double> y) {
-  const std::size_t n = y.size();
-  thread_local std::vector<double> rest;
+/// `rest`: what is left of the values when the trend is taken away.
+double autocorrelation_factor(std::span<const double> rest) {
+  const std::size_t n = rest.size();
   thread_local std::vector<double> ranked;
-  thread_local std::vector<double> slopes;
-  const double slope = median_slope(y, slopes);
-  rest.resize(n);
   ranked.resize(n);
-  for (std::size_t i = 0; i < n; ++i) rest[i] = y[i] - slope * static_cast<double>(i);
   ranks(rest, ranked);
   const double mean = (static_cast<double>(n) + 1) / 2;
   double variance = 0;
@@ -100,7 +96,7 @@ double autocorrelation_factor(std::span<const double> y) {
   return std::max(1.0, 1 + 2 * sum / (size * (size - 1) * (size - 2)));
 }
 
-Kendall kendall(std::span<const double> y) {
+Kendall kendall(std::span<const double> y, std::span<const double> rest) {
   Kendall result;
   const auto n = static_cast<double>(y.size());
   for (std::size_t i = 0; i < y.size(); ++i) {
@@ -119,7 +115,7 @@ Kendall kendall(std::span<const double> y) {
   }
   result.has_ties = ties > 0;
   result.variance = (n * (n - 1) * (2 * n + 5) - ties) / 18;
-  result.factor = autocorrelation_factor(y);
+  result.factor = autocorrelation_factor(rest);
   return result;
 }
 
@@ -199,7 +195,12 @@ double student_tail(double t, double degrees) {
 
 double mann_kendall(std::span<const double> y) {
   if (y.size() < 4) return 1;
-  const Kendall found = kendall(y);
+  thread_local std::vector<double> slopes;
+  thread_local std::vector<double> rest;
+  const double slope = median_slope(y, slopes);
+  rest.clear();
+  for (std::size_t i = 0; i < y.size(); ++i) rest.push_back(y[i] - slope * static_cast<double>(i));
+  const Kendall found = kendall(y, rest);
   if (found.s <= 0) return 1;
   const std::size_t pairs = y.size() * (y.size() - 1) / 2;
   if (!found.has_ties && found.factor == 1 && y.size() <= kExact) {
@@ -251,19 +252,25 @@ Slope theil_sen(std::span<const double> x, std::span<const double> y,
     }
   }
   if (scratch.empty()) return {};
-  std::sort(scratch.begin(), scratch.end());
-  const Kendall found = kendall(y);
+  const auto middle = scratch.begin() + static_cast<std::ptrdiff_t>(scratch.size() / 2);
+  std::nth_element(scratch.begin(), middle, scratch.end());
+  double median = *middle;
+  if (scratch.size() % 2 == 0) median = (median + *std::max_element(scratch.begin(), middle)) / 2;
+  thread_local std::vector<double> rest;
+  rest.clear();
+  for (std::size_t i = 0; i < y.size(); ++i) rest.push_back(y[i] - median * x[i]);
+  const Kendall found = kendall(y, rest);
+  // The limits are so many places off the middle, one in each half that it parts.
   const auto pairs = static_cast<double>(scratch.size());
   const double wide = 1.96 * std::sqrt(found.variance * found.factor);
-  const auto at = [&](double rank) {
-    const double bounded = std::clamp(rank, 0.0, pairs - 1);
-    return scratch[static_cast<std::size_t>(bounded)];
+  const auto place = [&](double rank) {
+    return scratch.begin() + static_cast<std::ptrdiff_t>(std::clamp(rank, 0.0, pairs - 1));
   };
-  const std::size_t middle = scratch.size() / 2;
-  const double median =
-      scratch.size() % 2 == 1 ? scratch[middle] : (scratch[middle - 1] + scratch[middle]) / 2;
-  return {median, std::min(median, at(std::floor((pairs - wide) / 2))),
-          std::max(median, at(std::ceil((pairs + wide) / 2)))};
+  const auto low = place(std::floor((pairs - wide) / 2));
+  const auto high = place(std::ceil((pairs + wide) / 2));
+  if (low < middle) std::nth_element(scratch.begin(), low, middle);
+  if (high > middle) std::nth_element(middle + 1, high, scratch.end());
+  return {median, std::min(median, *low), std::max(median, *high)};
 }
 
 }  // namespace leaktrace::analyze

@@ -30,8 +30,7 @@ struct VerdictOptions {
   /// Share of those called growing that may be so by chance, over all sites of one call.
   double false_discovery_rate = 0.01;
   /// A rise must have been watched for so long, or it may be what every program does when it
-  /// starts. Of a site that has been watched so long before, a rise by 64 MiB that makes more than
-  /// three times of all that was ever outstanding may be shorter.
+  /// starts.
   double least_seconds = 20;
 };
 

@@ -53,8 +53,8 @@ std::uint32_t History::ticks(Resolution resolution) const {
   std::uint32_t width = width_;
   if (resolution == Resolution::near) width /= 4;
   if (resolution == Resolution::recent) width /= 32;
-  if (resolution == Resolution::newest) width = std::min(width / 32, 4 * interval_);
-  return std::max({width, interval_, 1U});
+  if (resolution == Resolution::newest) width = 0;
+  return std::max(std::min(std::max(width, kFinest * interval_), width_), 1U);
 }
 
 std::size_t History::capacity(Resolution resolution) {

@@ -59,7 +59,7 @@ inline constexpr Resolution kResolutions[] = {Resolution::whole, Resolution::nea
 /// from then on, and so are those of `near` and `recent`; these, and `newest`, drop their oldest
 /// window when they are full. So of a history, a window is never wider than a tenth, and nothing is
 /// forgotten but the order of readings within a window. No window is narrower than the interval of
-/// readings.
+/// readings, and but in `whole` than four.
 ///
 /// Times are watched time. A reading that is no later than the one before (a clock that steps back)
 /// joins it, with no time between. An interval more than kGapIntervals times as long as is usual (a
@@ -112,6 +112,7 @@ class History {
  private:
   static constexpr std::size_t kWhole = 20;
   static constexpr std::size_t kFine = 8;
+  static constexpr std::uint32_t kFinest = 4;  ///< intervals
   static constexpr std::size_t kOctaves = 18;
 
   struct Packed {
