@@ -8,6 +8,8 @@ namespace leaktrace::analyze {
 namespace {
 
 constexpr double kNormal95 = 1.959964;  ///< 97.5 % of a normal distribution is below it
+constexpr double kNoneSeen =
+    3.689;  ///< -ln 0.025: where as many are expected, none is seen this rarely
 
 std::uint64_t whole(double amount) {
   constexpr double kMost = 1.8e19;  // just below 2^64
@@ -24,6 +26,13 @@ double gamma_quantile(double mean, double variance, double normal) {
 }
 
 }  // namespace
+
+// The chance that none of n blocks of S bytes is sampled is e^(-n S / interval).
+Estimate estimate_of_none(std::uint64_t interval, double block_bytes) {
+  const double size = std::max(block_bytes, 1.0);
+  const double blocks = std::floor(kNoneSeen * static_cast<double>(interval) / size);
+  return {.samples = 0, .count = {0, whole(blocks)}, .bytes = {0, whole(std::ceil(blocks * size))}};
+}
 
 Limits Outstanding::limits(double amount, const Unknown& unknown, double margin) {
   const double known = std::max(amount - unknown.mean, 0.0);
@@ -126,8 +135,6 @@ std::optional<Estimate> Outstanding::estimate() const {
 }
 
 Estimate Outstanding::estimate_without_samples(std::uint64_t interval) const {
-  constexpr double kNoneSeen =
-      3.689;  // -ln 0.025: as many are expected, and none is seen, so rarely
   const double most = kNoneSeen * static_cast<double>(interval);
   return {.samples = 0,
           .count = {count(), whole(std::ceil(count_ + most))},

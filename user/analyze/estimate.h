@@ -24,6 +24,11 @@ struct Estimate {
   std::uint64_t unseen_bytes = 0;
 };
 
+/// What is known of a site at which one block in `interval` bytes was sampled on average and no
+/// sample is outstanding: with 95 % confidence fewer blocks of `block_bytes` each than would have
+/// given a sample. None, where such a block is hardly ever passed over.
+[[nodiscard]] Estimate estimate_of_none(std::uint64_t interval, double block_bytes);
+
 /// Outstanding blocks and what sampling leaves unknown of them; of one site, or added up over
 /// several.
 ///

@@ -29,6 +29,11 @@ std::string human_bytes(std::uint64_t bytes) {
   return scaled(static_cast<double>(bytes));
 }
 
+std::string human_byte_difference(std::int64_t bytes) {
+  const auto amount = static_cast<double>(bytes);
+  return (bytes < 0 ? "-" : bytes > 0 ? "+" : "") + scaled(std::abs(amount));
+}
+
 std::string human_byte_rate(double bytes_per_second) {
   if (std::abs(bytes_per_second) < 0.5) return "0 B/s";
   return fmt::format("{}{}/s", bytes_per_second < 0 ? '-' : '+',

@@ -10,6 +10,9 @@ namespace leaktrace::analyze {
 /// "0 B", "512 B", "1.2 KiB", "9.8 MiB": binary units, one decimal from KiB on.
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
 
+/// A difference of bytes: "+5.6 KiB", "-12 B", "0 B".
+[[nodiscard]] std::string human_byte_difference(std::int64_t bytes);
+
 /// Signed bytes a second: "+5.6 KiB/s", "-12 B/s"; "0 B/s" when it rounds to nothing.
 [[nodiscard]] std::string human_byte_rate(double bytes_per_second);
 

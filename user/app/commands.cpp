@@ -12,10 +12,10 @@
 #include "user/app/doctor.h"
 #include "user/app/live_trace.h"
 #include "user/app/probe_listing.h"
+#include "user/app/replayed_trace.h"
 #include "user/app/reporting.h"
 #include "user/base/log.h"
 #include "user/collect/recording.h"
-#include "user/collect/replay.h"
 #include "user/model/trace.h"
 
 namespace leaktrace::app {
@@ -156,26 +156,12 @@ Result<int> run_command(const RecordCommand& command) {
 }
 
 Result<int> run_command(const ReportCommand& command) {
-  auto source = collect::ReplaySource::open(command.file);
-  if (!source) return source.unexpected();
   symbolize::Symbolizer symbolizer;
+  auto replayed = replay_recording(command.file, symbolizer);
+  if (!replayed) return replayed.unexpected();
   auto reporter = Reporter::create(command.report, STDOUT_FILENO, symbolizer);
   if (!reporter) return reporter.unexpected();
-
-  model::Trace trace;
-  collect::TraceSink sink(trace);
-  auto summary = source->replay(sink);
-  if (!summary) return summary.unexpected();
-  if (!summary->reason.empty()) log::warning("{}: {}", command.file, summary->reason);
-  if (summary->unknown_records > 0) {
-    log::warning("{}: {} records of a newer leaktrace were left out", command.file,
-                 summary->unknown_records);
-  }
-  for (const auto& [id, module] : trace.modules()) {
-    symbolizer.add_module(
-        {.id = id, .path = module.path, .build_id = module.build_id, .fd = UniqueFd(), .root = {}});
-  }
-  auto written = reporter->write_final(trace, summary->cut_off);
+  auto written = reporter->write_final(replayed->trace, replayed->cut_off);
   if (!written) return written.unexpected();
   return 0;
 }

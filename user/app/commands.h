@@ -10,6 +10,7 @@ namespace leaktrace::app {
 [[nodiscard]] Result<int> run_command(const TraceCommand& command);
 [[nodiscard]] Result<int> run_command(const RecordCommand& command);
 [[nodiscard]] Result<int> run_command(const ReportCommand& command);
+[[nodiscard]] Result<int> run_command(const DiffCommand& command);
 [[nodiscard]] Result<int> run_command(const DoctorCommand& command);
 
 }  // namespace leaktrace::app

@@ -2,7 +2,6 @@
 #include "user/app/options.h"
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -10,6 +9,8 @@
 #include <memory>
 #include <string_view>
 
+#include "user/app/diff_options.h"
+#include "user/app/kind_options.h"
 #include "user/app/version.h"
 #include "user/base/log.h"
 #include "user/output/format.h"
@@ -121,15 +122,6 @@ std::string check_not_empty(std::string& name) {
   return name.empty() ? "a name is missing" : "";
 }
 
-// A kind's name, or a prefix that names a family ("pg" for pg.cursor and the others).
-std::string check_kind(std::string& name) {
-  if (!model::kinds_from_name(name).empty()) return {};
-  std::vector<std::string_view> names;
-  for (model::Kind kind : model::kKinds) names.push_back(model::kind_name(kind));
-  return fmt::format("'{}' is no kind of resource: {} are, and pg for all that begin so", name,
-                     fmt::join(names, ", "));
-}
-
 std::string unwind_cache_help() {
   const std::string folder = unwind::default_cache_folder();
   return folder.empty() ? "none" : folder;
@@ -197,14 +189,7 @@ void add_symbol_options(CLI::App& command, Line& line) {
 
 void add_selection_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Selection");
-  group
-      ->add_option("--kinds", line.kinds,
-                   "Kinds of resources: heap, mmap, pg.cursor and the like, pg for all of "
-                   "PostgreSQL's (all unless told)")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->transform(CLI::Validator(check_kind, "KIND"))
-      ->option_text("KIND,...");
+  add_kinds_option(*group, line.kinds);
   group
       ->add_option("--min-size", line.report.min_size,
                    "Only blocks of at least this size: 4096, 4K, 1M")
@@ -289,16 +274,6 @@ void add_pids(CLI::App& command, Line& line) {
       ->option_text("PID");
 }
 
-std::vector<model::Kind> kinds_of(const Line& line) {
-  std::vector<model::Kind> kinds;
-  for (const std::string& name : line.kinds) {
-    for (model::Kind kind : model::kinds_from_name(name)) {
-      if (std::ranges::find(kinds, kind) == kinds.end()) kinds.push_back(kind);
-    }
-  }
-  return kinds;
-}
-
 /// Is nothing traced but what is never sampled?
 bool is_only_postgres(const Line& line) {
   return !line.report.kinds.empty() && std::ranges::all_of(line.report.kinds, model::is_postgres);
@@ -339,7 +314,8 @@ class CommandLine {
     app_.set_version_flag("--version", std::string("leaktrace ") + kVersion);
     app_.set_help_all_flag("--help-all", "Help of all commands");
     app_.add_flag("-v,--verbose", line_.verbose, "Say what is done, the kernel's words included");
-    for (CLI::App* command : {run_, attach_, record_, report_, doctor_}) command->fallthrough();
+    for (CLI::App* command : {run_, attach_, record_, report_, diff_, doctor_})
+      command->fallthrough();
     add_trace(*run_);
     run_->footer("The command goes after --: leaktrace run [OPTIONS] -- COMMAND [ARGUMENTS]");
     add_trace(*attach_);
@@ -347,6 +323,7 @@ class CommandLine {
     attach_->get_option("--pid")->required();
     add_record();
     add_report();
+    add_diff_options(*diff_, diff_line_);
     doctor_->add_flag("--json", line_.json, "As JSON");
     doctor_
         ->add_option("--probes", line_.probes,
@@ -362,6 +339,7 @@ class CommandLine {
         "  leaktrace run -- ./server --port 8080          from the first call on\n"
         "  leaktrace record -p 1234 --duration 10m -o night.ltr\n"
         "  leaktrace report night.ltr --format json\n"
+        "  leaktrace diff monday.ltr night.ltr            what grew between two recordings\n"
         "Exit status: 0 done, 1 could not run, 2 wrong usage; run passes the command's own "
         "status on.");
   }
@@ -452,7 +430,7 @@ class CommandLine {
     if (line_.report.each_interval && (line_.report.output.empty() || line_.report.output == "-")) {
       throw CLI::ValidationError("--each-interval", "wants a file to write: -o FILE");
     }
-    line_.report.kinds = kinds_of(line_);
+    line_.report.kinds = kinds_named(line_.kinds);
     const bool samples = !line_.sample_bytes.empty() && line_.sample_bytes != "exact";
     if (is_only_postgres(line_) && samples) {
       throw CLI::ValidationError(
@@ -470,16 +448,19 @@ class CommandLine {
                            line_.report.debuginfod};
     }
     if (report_->parsed()) return ReportCommand{line_.recording, line_.report};
+    if (diff_->parsed()) return diff_command_of(diff_line_);
     if (doctor_->parsed()) return DoctorCommand{.json = line_.json, .probes = line_.probes};
     return TraceCommand{line_.target, trace_of(line_), line_.report};
   }
 
   Line line_;
+  DiffLine diff_line_;
   CLI::App app_{"Finds what a running program acquires and never gives back.", "leaktrace"};
   CLI::App* run_ = app_.add_subcommand("run", "Start a command and trace it from its first call");
   CLI::App* attach_ = app_.add_subcommand("attach", "Trace running processes");
   CLI::App* record_ = app_.add_subcommand("record", "Trace into a recording");
   CLI::App* report_ = app_.add_subcommand("report", "Report from a recording");
+  CLI::App* diff_ = app_.add_subcommand("diff", "What grew and what shrank between two recordings");
   CLI::App* doctor_ = app_.add_subcommand("doctor", "What this kernel, machine and user can do");
 };
 

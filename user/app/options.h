@@ -91,12 +91,24 @@ struct ReportCommand {
   ReportOptionsLine report;
 };
 
+/// Compares two recordings.
+struct DiffCommand {
+  std::string older;
+  std::string newer;
+  std::string format = "text";
+  std::string output;  ///< file; empty or "-": standard output
+  std::optional<std::size_t> top;
+  std::vector<model::Kind> kinds;  ///< empty: all
+  bool debuginfod = false;         ///< ask debuginfod servers for debug files
+};
+
 struct DoctorCommand {
   bool json = false;
   std::string probes;  ///< a library whose probes are listed; empty: none
 };
 
-using Command = std::variant<TraceCommand, RecordCommand, ReportCommand, DoctorCommand>;
+using Command =
+    std::variant<TraceCommand, RecordCommand, ReportCommand, DiffCommand, DoctorCommand>;
 
 /// Reads the command line. Nothing, with the status to exit with, when CLI11 has printed help, the
 /// version or what is wrong with the options.

@@ -34,12 +34,24 @@ analyze::Namer make_namer(symbolize::Symbolizer& symbolizer) {
   };
 }
 
+Result<analyze::Report> named_report(const model::Trace& trace,
+                                     const analyze::ReportOptions& options,
+                                     symbolize::Symbolizer& symbolizer) {
+  auto report = analyze::build_report(trace, options, make_namer(symbolizer));
+  if (report) add_file_losses(report->file_losses, symbolizer.file_losses());
+  return report;
+}
+
+Result<std::optional<AtomicFile>> open_output(const std::string& path) {
+  if (path.empty() || path == "-") return std::optional<AtomicFile>();
+  auto file = AtomicFile::create(path);
+  if (!file) return file.unexpected();
+  return std::optional<AtomicFile>(std::move(*file));
+}
+
 Reporter::Reporter(const ReportOptionsLine& options, int terminal,
                    symbolize::Symbolizer& symbolizer)
-    : options_(options),
-      symbolizer_(symbolizer),
-      terminal_(terminal),
-      namer_(make_namer(symbolizer)) {}
+    : options_(options), symbolizer_(symbolizer), terminal_(terminal) {}
 
 Result<Reporter> Reporter::create(const ReportOptionsLine& options, int terminal,
                                   symbolize::Symbolizer& symbolizer) {
@@ -50,11 +62,9 @@ Result<Reporter> Reporter::create(const ReportOptionsLine& options, int terminal
   auto format = output::find_format(options.format);
   if (!format) return format.unexpected();
   reporter.format_ = *format;
-  if (!options.output.empty() && options.output != "-") {
-    auto file = AtomicFile::create(options.output);
-    if (!file) return file.unexpected();
-    reporter.file_ = std::move(*file);
-  }
+  auto file = open_output(options.output);
+  if (!file) return file.unexpected();
+  reporter.file_ = std::move(*file);
   return reporter;
 }
 
@@ -68,9 +78,7 @@ Result<analyze::Report> Reporter::build(const model::Trace& trace) const {
   // A live trace has these sizes only; a recording may hold more.
   if (options_.min_size > trace.start().min_size) options.min_size = options_.min_size;
   if (options_.max_size < trace.start().max_size) options.max_size = options_.max_size;
-  auto report = analyze::build_report(trace, options, namer_);
-  if (report) add_file_losses(report->file_losses, symbolizer_.file_losses());
-  return report;
+  return named_report(trace, options, symbolizer_);
 }
 
 void Reporter::print_interval(const model::Trace& trace) {

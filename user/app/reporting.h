@@ -19,6 +19,15 @@ namespace leaktrace::app {
 /// Names frames from what the recording holds, else from the files.
 [[nodiscard]] analyze::Namer make_namer(symbolize::Symbolizer& symbolizer);
 
+/// The report of a trace, with names, and with what could not be read of the files that have them.
+[[nodiscard]] Result<analyze::Report> named_report(const model::Trace& trace,
+                                                   const analyze::ReportOptions& options,
+                                                   symbolize::Symbolizer& symbolizer);
+
+/// The file that -o names, opened, so that one that cannot be written is known early; nothing for
+/// the terminal: no name, or "-".
+[[nodiscard]] Result<std::optional<AtomicFile>> open_output(const std::string& path);
+
 /// Prints reports of one trace as the options say.
 class Reporter {
  public:
@@ -42,7 +51,6 @@ class Reporter {
   symbolize::Symbolizer& symbolizer_;
   int terminal_;
   const output::Format* format_ = nullptr;
-  analyze::Namer namer_;
   std::optional<AtomicFile> file_;
 };
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/output/format.h"
 
-#include <fmt/format.h>
-
 #include <array>
 
+#include "user/output/named_format.h"
 #include "user/output/writers.h"
 
 namespace leaktrace::output {
@@ -24,13 +23,7 @@ std::span<const Format> formats() {
 }
 
 Result<const Format*> find_format(std::string_view name) {
-  std::string known;
-  for (const Format& format : kFormats) {
-    if (format.name == name) return &format;
-    known += known.empty() ? "" : ", ";
-    known += format.name;
-  }
-  return fail(fmt::format("there is no output format \"{}\"", name), "the formats are " + known);
+  return find_named(formats(), name);
 }
 
 }  // namespace leaktrace::output

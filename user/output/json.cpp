@@ -1,90 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
-
+#include "user/output/json_parts.h"
 #include "user/output/reasons.h"
 #include "user/output/writers.h"
 
 namespace leaktrace::output {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-/// As text, because a JSON number keeps only 53 bits in most readers.
-std::string hex(std::uint64_t value) {
-  return fmt::format("{:#x}", value);
-}
-
-template <typename T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
-Json target(const analyze::ReportTarget& target) {
-  return {{"pid", target.pid},       {"comm", target.comm},
-          {"exe", target.exe},       {"cgroup", target.cgroup},
-          {"exited", target.exited}, {"wait_status", or_null(target.wait_status)}};
-}
-
-Json losses(const model::Losses& losses) {
-  Json out = Json::object();
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    out[std::string(model::kLossNames[i])] = losses[i];
-  }
-  return out;
-}
-
-Json file_loss(const model::FileLoss& loss) {
-  return {{"file", loss.path},
-          {"subject", std::string(subject_name(loss.subject))},
-          {"count", loss.count},
-          {"why", loss.why}};
-}
-
-Json frame(const analyze::ReportFrame& frame) {
-  return {{"function", frame.source.function}, {"file", frame.source.file},
-          {"line", frame.source.line},         {"module", frame.module},
-          {"build_id", frame.build_id},        {"offset", frame.offset},
-          {"inlined", frame.source.inlined},   {"address", hex(frame.address)}};
-}
-
 Json block(const analyze::ReportBlock& block) {
-  return {{"handle", hex(block.handle)},
+  return {{"handle", json_hex(block.handle)},
           {"size", block.size},
           {"age_seconds", block.age_seconds},
           {"stands_for", block.stands_for}};
-}
-
-Json estimate(const std::optional<analyze::Estimate>& estimate) {
-  if (!estimate) return nullptr;
-  return {{"confidence", 0.95},
-          {"samples", estimate->samples},
-          {"count_low", estimate->count.low},
-          {"count_high", estimate->count.high},
-          {"bytes_low", estimate->bytes.low},
-          {"bytes_high", estimate->bytes.high},
-          {"unseen_count", estimate->unseen_count},
-          {"unseen_bytes", estimate->unseen_bytes}};
-}
-
-template <typename T, typename F>
-Json array_of(const std::vector<T>& items, F to_json) {
-  Json out = Json::array();
-  for (const T& item : items) out.push_back(to_json(item));
-  return out;
-}
-
-/// An empty object where there is no more to say of a site.
-Json detail(const analyze::ReportSite& site) {
-  Json out = Json::object();
-  if (!site.detail) return out;
-  out["sql"] = site.detail->sql;
-  out["connection"] = site.detail->connection;
-  out["connections"] = site.detail->connections;
-  out["names"] = site.detail->names;
-  out["state"] = site.detail->state;
-  return out;
 }
 
 Json open_resource(const analyze::ReportOpen& open) {
@@ -99,7 +25,7 @@ Json open_resource(const analyze::ReportOpen& open) {
 Json connection(const analyze::ReportConnection& connection) {
   Json out;
   out["pid"] = connection.pid;
-  out["handle"] = hex(connection.handle);
+  out["handle"] = json_hex(connection.handle);
   out["connection"] = connection.words;
   out["host"] = connection.host;
   out["port"] = connection.port;
@@ -138,7 +64,7 @@ Json site(const analyze::ReportSite& site) {
   out["confidence"] = site.confidence;
   out["evidence"] = site.evidence;
   out["outstanding"] = {{"count", site.outstanding_count}, {"bytes", site.outstanding_bytes}};
-  out["estimate"] = estimate(site.estimate);
+  out["estimate"] = json_estimate(site.estimate);
   out["total"] = {{"acquired_count", site.total.acquired_count},
                   {"acquired_bytes", site.total.acquired_bytes},
                   {"released_count", site.total.released_count},
@@ -151,11 +77,11 @@ Json site(const analyze::ReportSite& site) {
                    {"count_high", site.count_high}};
   out["oldest_seconds"] = site.oldest_seconds;
   out["oldest_exact"] = site.oldest_exact;
-  out["detail"] = detail(site);
+  out["detail"] = json_detail(site);
   out["stack_complete"] = site.stack_complete;
   out["stack_end"] = std::string(stack_end_name(site));
   out["frames_by_frame_pointer"] = site.by_frame_pointer;
-  out["stack"] = array_of(site.stack, frame);
+  out["stack"] = array_of(site.stack, json_frame);
   if (!site.blocks.empty()) out["blocks"] = array_of(site.blocks, block);
   return out;
 }
@@ -166,33 +92,24 @@ std::string write_json(const analyze::Report& report) {
   Json out;
   out["version"] = 1;
   out["tool"] = {{"name", "leaktrace"}, {"version", report.tool_version}};
-  out["target"] = array_of(report.targets, target);
-  out["period"] = {{"start", utc_time(report.start_unix_ns)},
-                   {"seconds", report.seconds},
-                   {"intervals", report.intervals}};
+  out["target"] = array_of(report.targets, json_target);
+  out["period"] = json_period(report);
   out["final"] = report.final;
   out["cut_off"] = report.cut_off;
-  out["mode"] = {{"sampling_bytes", report.sampling_bytes},
-                 {"sampling_bytes_now", report.sampling_bytes_now},
-                 {"budget_percent", or_null(report.budget_percent)},
-                 {"duty_percent", report.duty_percent}};
+  out["mode"] = json_mode(report);
   out["filters"] = report.filters;
   out["overhead"] = {{"probe_hits", report.probe_hits},
                      {"nanoseconds_per_hit", report.nanoseconds_per_hit},
                      {"percent_of_target_cpu", report.percent_of_target_cpu}};
-  out["losses"] = losses(report.losses);
-  out["file_losses"] = array_of(report.file_losses, file_loss);
+  out["losses"] = json_losses(report.losses);
+  out["file_losses"] = array_of(report.file_losses, json_file_loss);
   out["stacks_recycled"] = report.stacks_recycled;
-  out["all"] = {
-      {"sites", report.all_sites},
-      {"growing_sites", report.growing_sites},
-      {"growing_bytes_per_second", report.growing_bytes_per_second},
-      {"outstanding",
-       {{"count", report.all_outstanding_count}, {"bytes", report.all_outstanding_bytes}}},
-      {"estimate", estimate(report.all_estimate)}};
+  out["all"] = json_all(report);
+  out["all"]["growing_sites"] = report.growing_sites;
+  out["all"]["growing_bytes_per_second"] = report.growing_bytes_per_second;
   out["sites"] = array_of(report.sites, site);
   out["postgres"] = postgres(report);
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  return json_text(out);
 }
 
 }  // namespace leaktrace::output

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "user/analyze/label.h"
 #include "user/analyze/words.h"
 #include "user/output/estimates.h"
 #include "user/output/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
 #include "user/output/text_layout.h"
+#include "user/output/text_parts.h"
 #include "user/output/text_postgres.h"
 #include "user/output/writers.h"
 
@@ -23,7 +23,6 @@ using analyze::human_seconds;
 
 constexpr std::size_t kMostBlocks = 20;
 constexpr std::size_t kMostTargets = 5;
-constexpr std::size_t kMostFileLosses = 10;
 
 std::string share(std::uint64_t part, std::uint64_t whole) {
   if (whole == 0) return {};
@@ -32,19 +31,6 @@ std::string share(std::uint64_t part, std::uint64_t whole) {
 }
 
 // ---- Head -------------------------------------------------------------------------------------
-
-std::string head_line(const std::string& name, std::string_view text) {
-  return paragraph(fmt::format("  {:<8}", name), text);
-}
-
-std::string period_words(const analyze::Report& report) {
-  std::string start = utc_time(report.start_unix_ns);
-  std::replace(start.begin(), start.end(), 'T', ' ');
-  start.pop_back();  // the Z
-  return fmt::format("{} from {} UTC, {}{}", human_seconds(report.seconds), start,
-                     counted(report.intervals, "reading", "readings"),
-                     report.final || report.cut_off ? "" : "; tracing goes on");
-}
 
 std::string shown_words(const analyze::Report& report) {
   const auto shown = static_cast<std::size_t>(std::ranges::count_if(
@@ -134,54 +120,6 @@ std::string site_numbers(const analyze::ReportSite& site, std::uint64_t all_byte
   return out + verdict_line(site);
 }
 
-/// "file:line  (module)", as much of it as is known.
-std::string place(const analyze::ReportFrame& frame, std::size_t width) {
-  std::string module = printable(analyze::base_name(frame.module));
-  if (!module.empty()) module = fmt::format("({})", shorten_path(module, width / 3));
-  if (frame.source.inlined) module += module.empty() ? "[inlined]" : " [inlined]";
-  if (frame.source.file.empty()) return module;
-  std::string line = frame.source.line > 0 ? fmt::format(":{}", frame.source.line) : "";
-  const std::size_t taken = columns(line) + (module.empty() ? 0 : 2 + columns(module));
-  line = shorten_path(printable(frame.source.file), width - taken) + line;
-  return module.empty() ? line : line + "  " + module;
-}
-
-/// One line, or two where function and place do not fit in one.
-std::string frame_lines(const analyze::ReportFrame& frame, std::size_t number) {
-  const std::string prefix =
-      fmt::format("{}{:<4} ", std::string(kIndent, ' '), fmt::format("#{}", number));
-  const std::size_t width = kWidth - columns(prefix);
-  const bool known = !frame.source.function.empty();
-  const std::string function = shorten_function(
-      printable(known ? frame.source.function : analyze::frame_name(frame)), width);
-  const std::string where = place(frame, width);
-  if (where.empty()) return prefix + function + '\n';
-  if (columns(function) + 2 + columns(where) <= width) {
-    return prefix + function + "  " + where + '\n';
-  }
-  return prefix + function + '\n' + std::string(columns(prefix), ' ') + where + '\n';
-}
-
-std::string stack_lines(const analyze::ReportSite& site) {
-  // The way from the allocator to whoever called it is the same at every site: its ends are shown.
-  const std::size_t naming = analyze::naming_frame(site.stack);
-  const bool collapse = naming >= 4;
-  std::string out;
-  for (std::size_t i = 0; i < site.stack.size(); ++i) {
-    if (collapse && i == 1) {
-      out += fmt::format(
-          "{}     … {} frames of the allocator, the standard library or the interpreter\n",
-          std::string(kIndent, ' '), naming - 2);
-      i = naming - 1;
-    }
-    out += frame_lines(site.stack[i], i);
-  }
-  for (const std::string& words : {stack_cut_words(site), stack_guess_words(site)}) {
-    if (!words.empty()) out += paragraph(std::string(kIndent, ' ') + "---- ", words);
-  }
-  return out;
-}
-
 /// Of a sample; empty for a block that stands for itself.
 std::string stands_for(const analyze::ReportBlock& block) {
   if (std::abs(block.stands_for - 1) < 0.005) return {};
@@ -220,40 +158,6 @@ std::string site_lines(const analyze::ReportSite& site, std::size_t rank,
 
 // ---- Foot -------------------------------------------------------------------------------------
 
-std::string loss_lines(const model::Losses& losses) {
-  std::string out;
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    if (losses[i] == 0) continue;
-    out += paragraph(fmt::format("  {:>10}  {:<18}  ", losses[i], model::kLossNames[i]),
-                     loss_meaning(model::kLossNames[i]));
-  }
-  return out.empty() ? out : "losses\n" + out;
-}
-
-std::string file_loss_words(const model::FileLoss& loss) {
-  std::string words = printable(loss.path) + ": ";
-  if (loss.count > 0) words += fmt::format("{} left out: ", loss.count);
-  return words + printable(loss.why);
-}
-
-std::string file_loss_lines(const std::vector<model::FileLoss>& losses) {
-  std::string out = "files that could not be read or probed, or not all of them\n";
-  for (std::size_t i = 0; i < std::min(losses.size(), kMostFileLosses); ++i) {
-    out += paragraph(fmt::format("  {:<8}  ", subject_name(losses[i].subject)),
-                     file_loss_words(losses[i]));
-  }
-  if (losses.size() > kMostFileLosses) {
-    out += fmt::format("  … and {} more\n", losses.size() - kMostFileLosses);
-  }
-  return out;
-}
-
-std::string all_losses(const analyze::Report& report) {
-  std::string out = loss_lines(report.losses);
-  if (!report.file_losses.empty()) out += file_loss_lines(report.file_losses);
-  return out.empty() ? "no losses\n" : out;
-}
-
 std::string foot(const analyze::Report& report) {
   std::string out;
   if (report.probe_hits > 0 && report.nanoseconds_per_hit > 0) {
@@ -274,7 +178,7 @@ std::string foot(const analyze::Report& report) {
                                      "tables; --max-stacks and --max-sites set their size",
                                      counted(report.stacks_recycled, "call stack", "call stacks")));
   }
-  return out + all_losses(report);
+  return out + loss_section(report, "");
 }
 
 }  // namespace

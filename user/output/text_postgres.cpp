@@ -143,7 +143,12 @@ std::string postgres_site_lines(const analyze::ReportSite& site) {
   std::string out = paragraph(kBlanks, amount);
   out += paragraph(kBlanks, fmt::format("opened {}, closed {}", site.total.acquired_count,
                                         site.total.released_count));
-  if (!site.detail) return out;
+  return out + postgres_detail_lines(site);
+}
+
+std::string postgres_detail_lines(const analyze::ReportSite& site) {
+  if (!site.detail) return {};
+  std::string out;
   if (const std::string where = where_words(site); !where.empty()) out += paragraph(kBlanks, where);
   if (!site.detail->sql.empty()) out += paragraph(kBlanks, shortened(site.detail->sql, kMostSql));
   return out;

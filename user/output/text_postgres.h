@@ -15,6 +15,9 @@ namespace leaktrace::output {
 /// Between a site's heading and its stack: how many, since when, which, and on which connection.
 [[nodiscard]] std::string postgres_site_lines(const analyze::ReportSite& site);
 
+/// Which they are, on which connection, and their SQL, as far as that is known; perhaps nothing.
+[[nodiscard]] std::string postgres_detail_lines(const analyze::ReportSite& site);
+
 /// The connections and what each holds, those that hold most first; empty when there are none.
 [[nodiscard]] std::string connection_lines(const analyze::Report& report);
 

@@ -220,5 +220,17 @@ TEST(Estimate, OfSingleBlocksIsThatOfTheirCounters) {
   EXPECT_FALSE(exact.estimate());
 }
 
+TEST(EstimateOfNone, IsWhatWouldRarelyGoUnseen) {
+  const Estimate small = estimate_of_none(512 << 10, 64);
+  EXPECT_EQ(small.samples, 0U);
+  EXPECT_EQ(small.count.low, 0U);
+  EXPECT_NEAR(static_cast<double>(small.count.high), 3.689 * 8192, 1);
+  EXPECT_NEAR(static_cast<double>(small.bytes.high), 3.689 * (512 << 10), 64);
+  // Two of 1 MiB are passed over with the chance e^-4, which is less than 2.5 %.
+  EXPECT_EQ(estimate_of_none(512 << 10, 1 << 20).count.high, 1U);
+  EXPECT_EQ(estimate_of_none(512 << 10, 2 << 20).bytes.high, 0U);
+  EXPECT_EQ(estimate_of_none(1024, 0).count.high, 3777U);
+}
+
 }  // namespace
 }  // namespace leaktrace::analyze

@@ -25,6 +25,13 @@ TEST(Words, ByteRates) {
   EXPECT_EQ(human_byte_rate(-2.0 * 1024 * 1024), "-2.0 MiB/s");
 }
 
+TEST(Words, ByteDifferences) {
+  EXPECT_EQ(human_byte_difference(0), "0 B");
+  EXPECT_EQ(human_byte_difference(12), "+12 B");
+  EXPECT_EQ(human_byte_difference(-2 * 1024 * 1024), "-2.0 MiB");
+  EXPECT_EQ(human_byte_difference(INT64_MIN), "-8.0 EiB");
+}
+
 TEST(Words, Seconds) {
   EXPECT_EQ(human_seconds(0), "0 s");
   EXPECT_EQ(human_seconds(0.25), "0.25 s");

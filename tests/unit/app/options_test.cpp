@@ -257,5 +257,30 @@ TEST(Options, WrongUsageIsStatusTwo) {
   }
 }
 
+TEST(Options, DiffTakesTwoRecordings) {
+  auto command = parsed<DiffCommand>({"diff", "a.ltr", "b.ltr"});
+  EXPECT_EQ(command.older, "a.ltr");
+  EXPECT_EQ(command.newer, "b.ltr");
+  EXPECT_EQ(command.format, "text");
+  EXPECT_EQ(command.top, std::nullopt);
+  EXPECT_THAT(command.kinds, IsEmpty());
+  EXPECT_FALSE(command.debuginfod);
+  auto told = parsed<DiffCommand>({"diff", "--format", "svg", "--top", "3", "--kinds", "heap,mmap",
+                                   "-o", "d.svg", "--debuginfod", "a.ltr", "b.ltr"});
+  EXPECT_EQ(told.format, "svg");
+  EXPECT_EQ(told.top, 3U);
+  EXPECT_THAT(told.kinds, ElementsAre(model::Kind::heap, model::Kind::mmap));
+  EXPECT_EQ(told.output, "d.svg");
+  EXPECT_TRUE(told.debuginfod);
+}
+
+TEST(Options, DiffRefusesWhatItCannotDo) {
+  EXPECT_EQ(parse({"diff", "a.ltr"}).status, 2);
+  EXPECT_EQ(parse({"diff", "a.ltr", "b.ltr", "c.ltr"}).status, 2);
+  EXPECT_EQ(parse({"diff", "a.ltr", "b.ltr", "--format", "gif"}).status, 2);
+  EXPECT_EQ(parse({"diff", "a.ltr", "b.ltr", "--kinds", "stack"}).status, 2);
+  EXPECT_EQ(parse({"diff", "a.ltr", "b.ltr", "--older", "5s"}).status, 2);
+}
+
 }  // namespace
 }  // namespace leaktrace::app

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """check_svg.py GRAPH.svg REPORT.json: the flame graph is well-formed XML, its frames lie within
-their parents and beside each other, and it draws all that the report of the same trace holds."""
+their parents and beside each other, and it draws all that the report of the same trace holds, or the
+difference of the same recordings."""
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -29,6 +30,31 @@ def check_frame(frame, total):
     return start, start + width, int(frame.get("data-d"))
 
 
+def held_bytes(site, amount):
+    """The memory of PostgreSQL's results is in blocks of the heap, too: those kinds are counted only."""
+    return 0 if site["kind"].startswith("pg.") else site[amount]["bytes"]
+
+
+def amounts(report):
+    """What the root element says, by attribute."""
+    sides = {"old-": "old", "": "new"} if "old" in report else {"": "outstanding"}
+    out = {}
+    for prefix, side in sides.items():
+        out[prefix + "bytes"] = sum(held_bytes(site, side) for site in report["sites"])
+        out[prefix + "count"] = sum(site[side]["count"] for site in report["sites"])
+    return out
+
+
+def weight(report):
+    """Bytes, or the count of sites that have none; of a difference the larger of both recordings."""
+    sides = ["old", "new"] if "old" in report else ["outstanding"]
+    total = 0
+    for site in report["sites"]:
+        weighed = any(held_bytes(site, side) for side in sides)
+        total += max(held_bytes(site, side) if weighed else site[side]["count"] for side in sides)
+    return total
+
+
 def main():
     root = ElementTree.parse(sys.argv[1]).getroot()
     report = json.load(open(sys.argv[2], encoding="utf-8"))
@@ -45,16 +71,11 @@ def main():
         for start, end in row if depth else []:
             if not any(s <= start and end <= e for s, e in rows[depth - 1]):
                 fail(f"a frame at depth {depth} is wider than its parent")
-    # The memory of PostgreSQL's results is in blocks of the heap, too: those kinds are counted only.
-    held_bytes = {id(site): 0 if site["kind"].startswith("pg.") else site["outstanding"]["bytes"]
-                  for site in report["sites"]}
-    count = sum(site["outstanding"]["count"] for site in report["sites"])
-    for key, held in (("bytes", sum(held_bytes.values())), ("count", count)):
+    for key, held in amounts(report).items():
         if int(root.get("data-" + key)) != held:
             fail(f"{root.get('data-' + key)} {key} are drawn, {held} are reported")
-    weights = sum(held_bytes[id(s)] or s["outstanding"]["count"] for s in report["sites"])
-    if total != weights:
-        fail(f"the root weighs {total}, the sites {weights}")
+    if total != weight(report):
+        fail(f"the root weighs {total}, the sites {weight(report)}")
     if int(root.get("height")) < 18 * (max(rows) + 1):
         fail("the picture is not high enough for its rows")
 
