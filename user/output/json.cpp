@@ -87,6 +87,17 @@ Json detail(const analyze::ReportSite& site) {
   return out;
 }
 
+/// What a rule has left out of the sites.
+Json suppression(const analyze::SuppressionUse& use) {
+  return {{"entry", use.entry},
+          {"reason", use.reason},
+          {"expires", use.expires.empty() ? Json(nullptr) : Json(use.expires)},
+          {"state", std::string(analyze::suppression_state_name(use.state))},
+          {"sites", use.sites},
+          {"outstanding", {{"count", use.outstanding_count}, {"bytes", use.outstanding_bytes}}},
+          {"postgres_open", use.postgres_count}};
+}
+
 Json open_resource(const analyze::ReportOpen& open) {
   return {{"kind", std::string(model::kind_name(open.kind))},
           {"name", open.name},
@@ -186,6 +197,7 @@ std::string write_json(const analyze::Report& report) {
       {"outstanding",
        {{"count", report.all_outstanding_count}, {"bytes", report.all_outstanding_bytes}}},
       {"estimate", estimate(report.all_estimate)}};
+  out["suppressed"] = array_of(report.suppressed, suppression);
   out["sites"] = array_of(report.sites, site);
   out["postgres"] = postgres(report);
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
