@@ -12,11 +12,12 @@ namespace leaktrace::analyze {
 
 /// Whether a function (demangled) only passes memory on: an allocator's own entry point, a wrapper
 /// of malloc that programs commonly have, or a container of a language's standard library. For
-/// display only: nothing is counted or left out by it.
+/// display, and for suppressions that speak of the innermost frame: nothing is counted by it.
 [[nodiscard]] bool is_allocation_plumbing(std::string_view function);
 
 /// The frame that a person would name a site by: the innermost whose function does more than to
-/// pass memory on; 0 when there is none such. For display only.
+/// pass memory on; 0 when there is none such. For display, and for suppressions that speak of the
+/// innermost frame.
 [[nodiscard]] std::size_t naming_frame(const std::vector<ReportFrame>& stack);
 
 /// The naming frame's function without return type and arguments, or what is known instead:

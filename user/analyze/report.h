@@ -15,6 +15,7 @@
 #include "user/analyze/connections.h"
 #include "user/analyze/estimate.h"
 #include "user/analyze/verdict.h"
+#include "user/analyze/suppressions.h"
 #include "user/base/result.h"
 #include "user/model/record.h"
 #include "user/model/trace.h"
@@ -130,6 +131,11 @@ struct Report {
   /// Of memory, most outstanding bytes first; then PostgreSQL's, most in number first.
   std::vector<ReportSite> sites;
 
+  /// What was left out of `sites`, one element a rule; see Suppressions. In the totals it is
+  /// counted.
+  std::vector<SuppressionUse> suppressed;
+  std::uint64_t suppressed_sites = 0;  ///< of memory, over all rules
+
   std::uint64_t all_connections = 0;          ///< to PostgreSQL
   std::vector<ReportConnection> connections;  ///< those that hold most, most first
 };
@@ -160,7 +166,7 @@ using Namer =
 /// When the trace samples, amounts are estimates with limits. What was acquired while no probe was
 /// attached is in no number; duty_percent says how much that may be.
 ///
-/// What only the caller knows is left as it is made: cut_off.
+/// What only the caller knows is left as it is made: cut_off, suppressed, suppressed_sites.
 [[nodiscard]] Result<Report> build_report(const model::Trace& trace, const ReportOptions& options,
                                           const Namer& namer);
 

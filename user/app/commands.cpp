@@ -21,6 +21,9 @@
 namespace leaktrace::app {
 namespace {
 
+/// Exit status when --fail-on has found what it was asked for.
+constexpr int kFlaggedStatus = 3;
+
 using FrameVisitor = std::function<Result<void>(const model::RawFrame&)>;
 
 /// Each frame of a file that the trace has no name of yet, once.
@@ -123,7 +126,7 @@ Result<int> run_command(const TraceCommand& command) {
   auto written = reporter->write_final(trace, false);
   int status = (*live)->wait_for_command().value_or(0);
   if (!written) return written.unexpected();
-  return status;
+  return reporter->flagged() ? kFlaggedStatus : status;
 }
 
 Result<int> run_command(const RecordCommand& command) {
@@ -163,7 +166,7 @@ Result<int> run_command(const ReportCommand& command) {
   if (!reporter) return reporter.unexpected();
   auto written = reporter->write_final(replayed->trace, replayed->cut_off);
   if (!written) return written.unexpected();
-  return 0;
+  return reporter->flagged() ? kFlaggedStatus : 0;
 }
 
 Result<int> run_command(const DoctorCommand& command) {

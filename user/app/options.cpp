@@ -11,6 +11,7 @@
 
 #include "user/app/diff_options.h"
 #include "user/app/kind_options.h"
+#include "user/app/judgement_options.h"
 #include "user/app/version.h"
 #include "user/base/log.h"
 #include "user/output/format.h"
@@ -151,6 +152,7 @@ void add_report_options(CLI::App& command, Line& line) {
       ->transform(CLI::Validator(parse_seconds, "TIME"))
       ->option_text("TIME");
   group->add_flag("--show-blocks", line.report.show_blocks, "List the single blocks of each site");
+  add_judgement_options(command, line.report);
 }
 
 void add_each_interval(CLI::App& command, Line& line) {
@@ -340,8 +342,8 @@ class CommandLine {
         "  leaktrace record -p 1234 --duration 10m -o night.ltr\n"
         "  leaktrace report night.ltr --format json\n"
         "  leaktrace diff monday.ltr night.ltr            what grew between two recordings\n"
-        "Exit status: 0 done, 1 could not run, 2 wrong usage; run passes the command's own "
-        "status on.");
+        "Exit status: 0 done, 1 could not run, 2 wrong usage, 3 flagged by --fail-on; else run "
+        "passes the command's own status on.");
   }
 
   ParsedLine parse(int argc, const char* const* argv) {

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "user/analyze/fail_on.h"
 #include "user/model/ids.h"
 
 namespace leaktrace::app {
@@ -24,8 +25,10 @@ struct ReportOptionsLine {
   std::uint64_t max_size = UINT64_MAX;
   std::vector<model::Kind> kinds;  ///< empty: all
   bool show_blocks = false;
-  bool debuginfod = false;     ///< ask debuginfod servers for debug files
-  bool each_interval = false;  ///< write the output each interval, not only at the end
+  bool debuginfod = false;                 ///< ask debuginfod servers for debug files
+  bool each_interval = false;              ///< write the output each interval, not only at the end
+  std::vector<std::string> suppressions;   ///< files
+  std::optional<analyze::FailOn> fail_on;  ///< when the last report is flagged; none: never
 };
 
 /// Most blocks held at once unless told: a block of an exact trace is any that is outstanding, one

@@ -3,16 +3,25 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 #include <vector>
 
+#include "user/analyze/top_sites.h"
 #include "user/app/debug_files.h"
+#include "user/app/suppression_file.h"
 #include "user/base/log.h"
+#include "user/output/text_flagged.h"
 
 namespace leaktrace::app {
 namespace {
 
 constexpr std::size_t kTopOfText = 10;
+
+/// In UTC.
+std::chrono::sys_days today() {
+  return std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
+}
 
 // Of a recording the losses of when it was taken are there already.
 void add_file_losses(std::vector<model::FileLoss>& losses, std::vector<model::FileLoss> more) {
@@ -62,33 +71,58 @@ Result<Reporter> Reporter::create(const ReportOptionsLine& options, int terminal
   auto format = output::find_format(options.format);
   if (!format) return format.unexpected();
   reporter.format_ = *format;
+  auto suppressions = read_suppressions(options.suppressions);
+  if (!suppressions) return suppressions.unexpected();
+  reporter.suppressions_ = std::move(*suppressions);
   auto file = open_output(options.output);
   if (!file) return file.unexpected();
   reporter.file_ = std::move(*file);
   return reporter;
 }
 
-Result<analyze::Report> Reporter::build(const model::Trace& trace) const {
+std::optional<std::size_t> Reporter::top() const {
+  if (!options_.top && options_.format == "text") return kTopOfText;
+  return options_.top;
+}
+
+Result<analyze::Report> Reporter::build(const model::Trace& trace, bool last) const {
   analyze::ReportOptions options;
-  options.top = options_.top;
-  if (!options.top && options_.format == "text") options.top = kTopOfText;
+  const bool all = !suppressions_.empty() || (last && options_.fail_on);
+  if (!all) options.top = top();  // names of functions are dear: no more than are shown
   options.older_seconds = options_.older_seconds;
   options.kinds = options_.kinds;
   options.show_blocks = options_.show_blocks;
   // A live trace has these sizes only; a recording may hold more.
   if (options_.min_size > trace.start().min_size) options.min_size = options_.min_size;
   if (options_.max_size < trace.start().max_size) options.max_size = options_.max_size;
-  return named_report(trace, options, symbolizer_);
+  auto report = named_report(trace, options, symbolizer_);
+  if (report) suppressions_.apply(*report, today());
+  return report;
+}
+
+void Reporter::cut(analyze::Report& report) const {
+  if (const auto most = top()) analyze::keep_top(report, *most);
+}
+
+void Reporter::judge(const analyze::Report& report) {
+  if (!options_.fail_on) return;
+  const auto flagged = analyze::flagged_sites(report, *options_.fail_on);
+  flagged_ = !flagged.empty();
+  for (const std::string& line : output::flagged_lines(flagged)) log::error("{}", line);
+  if (!flagged_ && analyze::is_all_undecided(report)) {
+    log::warning("--fail-on flags nothing because every call site is undecided: trace for longer");
+  }
 }
 
 void Reporter::print_interval(const model::Trace& trace) {
   const bool to_file = file_ && options_.each_interval;
   if (!to_file && (file_ || options_.format != "text")) return;
-  auto report = build(trace);
+  auto report = build(trace, false);
   if (!report) {
     log::debug("{}", report.error().message());
     return;
   }
+  cut(*report);
   if (to_file) {
     if (auto written = file_->commit(format_->write(*report)); !written) {
       log::debug("{}", written.error().message());
@@ -102,11 +136,13 @@ void Reporter::print_interval(const model::Trace& trace) {
 }
 
 Result<void> Reporter::write_final(const model::Trace& trace, bool cut_off) {
-  auto report = build(trace);
-  if (report && await_debug_files(symbolizer_)) report = build(trace);
+  auto report = build(trace, true);
+  if (report && await_debug_files(symbolizer_)) report = build(trace, true);
   if (!report) return report.unexpected();
   report->final = true;
   report->cut_off = cut_off;
+  judge(*report);
+  cut(*report);
   std::string text = format_->write(*report);
   int fd = options_.output == "-" ? 1 : terminal_;
   return file_ ? file_->commit(text) : write_all(fd, text);

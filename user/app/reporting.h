@@ -7,6 +7,7 @@
 #include <string>
 
 #include "user/analyze/report.h"
+#include "user/analyze/suppressions.h"
 #include "user/app/options.h"
 #include "user/base/file.h"
 #include "user/base/result.h"
@@ -31,7 +32,8 @@ namespace leaktrace::app {
 /// Prints reports of one trace as the options say.
 class Reporter {
  public:
-  /// Opens the output file, so that one that cannot be written is known before tracing starts.
+  /// Opens the output file and reads the suppressions, so that what is wrong with them is known
+  /// before tracing starts.
   /// `terminal`: the descriptor to print to without a file.
   [[nodiscard]] static Result<Reporter> create(const ReportOptionsLine& options, int terminal,
                                                symbolize::Symbolizer& symbolizer);
@@ -42,16 +44,25 @@ class Reporter {
   /// The last word on a trace; waits for debug files that are being fetched. `cut_off`: of a
   /// recording without its end.
   [[nodiscard]] Result<void> write_final(const model::Trace& trace, bool cut_off);
+  /// Whether the last report has a site that --fail-on asks for; write_final() has named them.
+  [[nodiscard]] bool flagged() const { return flagged_; }
 
  private:
   Reporter(const ReportOptionsLine& options, int terminal, symbolize::Symbolizer& symbolizer);
-  [[nodiscard]] Result<analyze::Report> build(const model::Trace& trace) const;
+  /// Without what is suppressed. With more sites than are shown where `last`, for --fail-on, or
+  /// the suppressions have to look at all: see cut().
+  [[nodiscard]] Result<analyze::Report> build(const model::Trace& trace, bool last) const;
+  [[nodiscard]] std::optional<std::size_t> top() const;
+  void cut(analyze::Report& report) const;
+  void judge(const analyze::Report& report);
 
   ReportOptionsLine options_;
   symbolize::Symbolizer& symbolizer_;
   int terminal_;
   const output::Format* format_ = nullptr;
   std::optional<AtomicFile> file_;
+  analyze::Suppressions suppressions_;
+  bool flagged_ = false;
 };
 
 }  // namespace leaktrace::app

@@ -8,6 +8,8 @@
 #include "user/output/flame_picture.h"
 #include "user/output/flame_tree.h"
 #include "user/output/reasons.h"
+#include "user/output/shorten.h"
+#include "user/output/text_suppressions.h"
 #include "user/output/writers.h"
 
 namespace leaktrace::output {
@@ -91,8 +93,11 @@ std::string title(const analyze::Report& report) {
 
 std::string mode_line(const analyze::Report& report) {
   std::string words = short_mode_words(report);
-  if (report.sites.size() < report.all_sites) {
+  if (report.sites.size() + report.suppressed_sites < report.all_sites) {
     words += fmt::format(" · the {} largest sites drawn", report.sites.size());
+  }
+  if (const std::string left_out = suppressed_words(report); !left_out.empty()) {
+    words += " · " + left_out;
   }
   if (!report.filters.empty()) words += " · " + report.filters;
   if (report.cut_off) words += " · the recording is cut off";

@@ -13,6 +13,17 @@ Json block(const analyze::ReportBlock& block) {
           {"stands_for", block.stands_for}};
 }
 
+/// What a rule has left out of the sites.
+Json suppression(const analyze::SuppressionUse& use) {
+  return {{"entry", use.entry},
+          {"reason", use.reason},
+          {"expires", use.expires.empty() ? Json(nullptr) : Json(use.expires)},
+          {"state", std::string(analyze::suppression_state_name(use.state))},
+          {"sites", use.sites},
+          {"outstanding", {{"count", use.outstanding_count}, {"bytes", use.outstanding_bytes}}},
+          {"postgres_open", use.postgres_count}};
+}
+
 Json open_resource(const analyze::ReportOpen& open) {
   return {{"kind", std::string(model::kind_name(open.kind))},
           {"name", open.name},
@@ -107,6 +118,7 @@ std::string write_json(const analyze::Report& report) {
   out["all"] = json_all(report);
   out["all"]["growing_sites"] = report.growing_sites;
   out["all"]["growing_bytes_per_second"] = report.growing_bytes_per_second;
+  out["suppressed"] = array_of(report.suppressed, suppression);
   out["sites"] = array_of(report.sites, site);
   out["postgres"] = postgres(report);
   return json_text(out);

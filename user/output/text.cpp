@@ -12,6 +12,7 @@
 #include "user/output/text_layout.h"
 #include "user/output/text_parts.h"
 #include "user/output/text_postgres.h"
+#include "user/output/text_suppressions.h"
 #include "user/output/writers.h"
 
 namespace leaktrace::output {
@@ -35,7 +36,7 @@ std::string share(std::uint64_t part, std::uint64_t whole) {
 std::string shown_words(const analyze::Report& report) {
   const auto shown = static_cast<std::size_t>(std::ranges::count_if(
       report.sites, [](const auto& site) { return !model::is_postgres(site.kind); }));
-  if (shown >= report.all_sites) return {};
+  if (shown + report.suppressed_sites >= report.all_sites) return {};
   if (shown == 1) return "; the largest is shown";
   return fmt::format("; the {} largest are shown", shown);
 }
@@ -195,7 +196,7 @@ std::string write_text(const analyze::Report& report) {
   if (const std::string connections = connection_lines(report); !connections.empty()) {
     out += '\n' + connections;
   }
-  return out + '\n' + foot(report);
+  return out + '\n' + suppression_lines(report) + foot(report);
 }
 
 }  // namespace leaktrace::output
