@@ -14,8 +14,8 @@
 
 #include "user/analyze/connections.h"
 #include "user/analyze/estimate.h"
-#include "user/analyze/verdict.h"
 #include "user/analyze/suppressions.h"
+#include "user/analyze/verdict.h"
 #include "user/base/result.h"
 #include "user/model/record.h"
 #include "user/model/trace.h"

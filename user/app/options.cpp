@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "user/app/diff_options.h"
-#include "user/app/kind_options.h"
 #include "user/app/judgement_options.h"
+#include "user/app/kind_options.h"
 #include "user/app/version.h"
 #include "user/base/log.h"
 #include "user/output/format.h"
