@@ -97,7 +97,7 @@ Result<FailOn> both(const FailOn& one, const FailOn& other) {
 bool is_flagged(const ReportSite& site, const FailOn& condition) {
   if (site.verdict != Verdict::growing) return false;
   if (model::is_postgres(site.kind)) {
-    return !condition.count_per_second || site.count_per_second >= *condition.count_per_second;
+    return !condition.count_per_second || site.count_low >= *condition.count_per_second;
   }
   return !condition.bytes_per_second || site.growth_low >= *condition.bytes_per_second;
 }

@@ -89,7 +89,9 @@ TEST(FailOn, WhatIsNoConditionIsToldWhatIsOne) {
     ASSERT_FALSE(parsed) << text;
     EXPECT_THAT(parsed.error().message(), AllOf(HasSubstr(text), HasSubstr("growing:10K/s")));
   }
-  EXPECT_FALSE(parse_fail_on("growing:" + std::string(400, '9')));
+  std::string huge = "growing:";
+  huge.append(400, '9');
+  EXPECT_FALSE(parse_fail_on(huge));
 }
 
 TEST(FailOn, TwoRatesMakeOneConditionUnlessTheySpeakOfTheSame) {
@@ -108,7 +110,7 @@ ReportSite site(Verdict verdict, double low, model::Kind kind = model::Kind::hea
   made.bytes_per_second = low * 2;
   made.growth_low = low;
   made.growth_high = low * 3;
-  made.count_per_second = low / 100;
+  made.count_low = low / 100;
   return made;
 }
 

@@ -140,8 +140,10 @@ TEST(SuppressionFile, DatesAreThoseOfTheCalendar) {
 }
 
 TEST(SuppressionFile, WhatItQuotesIsHarmlessAndShort) {
-  const std::string error =
-      error_of("- \"\\e[31m" + std::string(5000, 'k') + "\": f\n  reason: x\n");
+  std::string text = "- \"\\e[31m";
+  text.append(5000, 'k');
+  text += "\": f\n  reason: x\n";
+  const std::string error = error_of(text);
   EXPECT_LT(error.size(), 300U);
   EXPECT_EQ(error.find('\x1b'), std::string::npos);
 }
