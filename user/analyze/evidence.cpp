@@ -105,8 +105,9 @@ std::string describe(const Findings& found, const SiteVerdict& verdict, bool gro
       break;
   }
   if (level.windows < 7) {
-    return fmt::format("outstanding is {}; {} windows are too few to tell",
-                       amount(level.now, in_number), level.windows);
+    return fmt::format(
+        "outstanding is {}; {} too few to tell", amount(level.now, in_number),
+        level.windows == 1 ? "one window is" : fmt::format("{} windows are", level.windows));
   }
   return fmt::format("floor went from {} to {} in {}{}", amount(growth.rise.from, in_number),
                      amount(growth.rise.to, in_number), human_seconds(growth.seconds),

@@ -116,8 +116,8 @@ std::string write_json(const analyze::Report& report) {
   out["file_losses"] = array_of(report.file_losses, json_file_loss);
   out["stacks_recycled"] = report.stacks_recycled;
   out["all"] = json_all(report);
-  out["all"]["growing_sites"] = report.growing_sites;
-  out["all"]["growing_bytes_per_second"] = report.growing_bytes_per_second;
+  out["growing"] = {{"sites", report.growing_sites},
+                    {"bytes_per_second", report.growing_bytes_per_second}};
   out["suppressed"] = array_of(report.suppressed, suppression);
   out["sites"] = array_of(report.sites, site);
   out["postgres"] = postgres(report);

@@ -57,7 +57,7 @@ std::string total_words(const analyze::Report& report) {
 std::string growing_words(const analyze::Report& report) {
   std::string words = counted(report.growing_sites, "call site grows", "call sites grow");
   if (report.growing_bytes_per_second > 0) {
-    words += fmt::format(", by {}{}", human_byte_rate(report.growing_bytes_per_second),
+    words += fmt::format(", {}{}", human_byte_rate(report.growing_bytes_per_second),
                          report.growing_sites == 1 ? "" : " together");
   }
   return words;
