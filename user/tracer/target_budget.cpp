@@ -58,7 +58,7 @@ TargetCost TargetBudget::take(const TargetReading& reading, std::uint64_t now_ns
     cost.cpu_ns = static_cast<double>(reading.cpu_ns - last_.cpu_ns);
   }
   const double wall_ns = now_ns <= last_ns_ ? 0 : static_cast<double>(now_ns - last_ns_);
-  balance_ns_ += share_ * cost.cpu_ns - cost.cost_ns;
+  balance_ns_ += share_ * std::max(cost.cpu_ns, kLeastCpuRate * wall_ns) - cost.cost_ns;
   learn_rates(cost, wall_ns, attached);
   balance_ns_ = std::min(balance_ns_, most_kept_ns());
 

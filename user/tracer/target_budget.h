@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "leaktrace/abi.h"
@@ -11,6 +12,10 @@ namespace leaktrace::tracer {
 
 /// The shortest time with probes: below it, attaching and detaching are most of the cost.
 inline constexpr std::uint64_t kLeastWindowNs = 20'000'000;
+
+/// A target that uses less than so much of a CPU is not slowed by what its budget would be if it
+/// used as much: it waits most of the time.
+inline constexpr double kLeastCpuRate = 0.1;
 
 /// What may be overdrawn in all: a target that does next to nothing would else be left unobserved
 /// for a few calls.
@@ -73,7 +78,7 @@ class TargetBudget {
   /// Cost with probes attached, in ns for each ns of the wall clock.
   [[nodiscard]] double cost_rate() const { return cost_rate_; }
   /// Credit, in the same unit.
-  [[nodiscard]] double credit_rate() const { return share_ * cpu_rate_; }
+  [[nodiscard]] double credit_rate() const { return share_ * std::max(cpu_rate_, kLeastCpuRate); }
 
   /// What programs do for a hit has changed: how long they took is soon out of date.
   void forget_runs();
