@@ -225,7 +225,8 @@ void add_trace_options(CLI::App& command, Line& line) {
   group
       ->add_option(
           "--budget", line.budget,
-          "Most that tracing may slow a target, in percent of its CPU time: 0.1 to 90, "
+          "Most that tracing may slow a target, in percent of its CPU time, or of a tenth of a CPU "
+          "where it uses less: 0.1 to 90, "
           "or off (attach, record -p: 5, of PostgreSQL's kinds alone 2; run, record --: off)")
       ->transform(CLI::Validator(parse_budget, "PERCENT|off"))
       ->option_text("PERCENT|off");

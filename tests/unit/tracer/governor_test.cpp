@@ -328,6 +328,18 @@ TEST(Governor, ATargetThatIsIdleLosesNothing) {
   EXPECT_EQ(simulation.governor.percent_of_target_cpu(), 0);
 }
 
+/// Its own CPU time would pay for a part of the time only.
+TEST(Governor, ATargetThatWaitsIsAllowedWhatATenthOfACpuWouldBe) {
+  SimulatedTarget target = server();
+  target.own_ns_per_call = 30'000;
+  target.activity = [](double) { return 0.01; };
+  Simulation simulation(budget(2), {target});
+  simulation.run_for(60 * kSecond);
+  EXPECT_EQ(simulation.governor.blind_ns(61'000'000'000), 0U);
+  EXPECT_GT(simulation.targets[0].percent(), 2);
+  EXPECT_LT(simulation.targets[0].cost_ns, 0.02 * 0.1 * 60 * kSecond);
+}
+
 TEST(Governor, TheEndOfTheTargetThatWasOverItsBudgetEndsThePause) {
   SimulatedTarget other = server();
   other.pid = 2;
