@@ -63,7 +63,8 @@ struct SimulatedTarget {
     (stepped ? now.hits.stepped : now.hits.entries) = whole(entries);
     now.hits.returns = whole(returns);
     now.hits.timed = whole(timed);
-    now.hits.timed_ns = whole(timed_ns);
+    // Of whole runs only, as the programs count them.
+    now.hits.timed_ns = timed > 0 ? whole(timed_ns / timed * std::floor(timed)) : 0;
     return now;
   }
   [[nodiscard]] double percent() const { return cpu_ns > 0 ? 100 * cost_ns / cpu_ns : 0; }
