@@ -23,9 +23,10 @@ std::string amount(double value, bool in_number) {
 
 std::string survival(const Survival& survival) {
   if (survival.share < 0.5 || survival.age_seconds <= 0) return "";
+  const std::string age = human_seconds(survival.age_seconds);
+  if (survival.share >= 1) return fmt::format("; all blocks of {} ago are still alive", age);
   const double percent = std::floor(survival.share * 100);
-  return fmt::format("; at least {:.0f} % of the blocks of {} ago are still alive", percent,
-                     human_seconds(survival.age_seconds));
+  return fmt::format("; at least {:.0f} % of the blocks of {} ago are still alive", percent, age);
 }
 
 /// In the unit of time in which it is at least 1.
