@@ -75,6 +75,14 @@ class Postgres:
         self.pgbench = [processes.find("pgbench"), "-h", self._run, "-U", "postgres"]
         processes.wait_until(self._fill, 30, "pgbench fills its tables")
 
+    def sessions(self, application, count):
+        """The pids of an application's sessions in the server; nothing until there are `count`."""
+        said = processes.run(["psql", "-h", self._run, "-U", "postgres", "-Atc",
+                              "SELECT pid FROM pg_stat_activity WHERE application_name = "
+                              f"'{application}'"])
+        pids = [int(pid) for pid in said.split()]
+        return pids if len(pids) >= count else []
+
     def _fill(self):
         try:
             processes.run([*self.pgbench, "-q", "-i", "-s", "10", "postgres"])
