@@ -9,6 +9,7 @@
 #include "user/output/flame_tree.h"
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
+#include "user/output/text_parts.h"
 #include "user/output/text_suppressions.h"
 #include "user/output/writers.h"
 
@@ -93,6 +94,7 @@ std::string title(const analyze::Report& report) {
 
 std::string mode_line(const analyze::Report& report) {
   std::string words = short_mode_words(report);
+  if (report.growing_sites > 0) words += " · " + growing_words(report);
   if (report.sites.size() + report.suppressed_sites < report.all_sites) {
     words += fmt::format(" · the {} largest sites drawn", report.sites.size());
   }

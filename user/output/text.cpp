@@ -54,15 +54,6 @@ std::string total_words(const analyze::Report& report) {
   return words + shown_words(report);
 }
 
-std::string growing_words(const analyze::Report& report) {
-  std::string words = counted(report.growing_sites, "call site grows", "call sites grow");
-  if (report.growing_bytes_per_second > 0) {
-    words += fmt::format(", {}{}", human_byte_rate(report.growing_bytes_per_second),
-                         report.growing_sites == 1 ? "" : " together");
-  }
-  return words;
-}
-
 std::string head(const analyze::Report& report) {
   std::string out = fmt::format("leaktrace {}\n", printable(report.tool_version));
   out += head_line("target", target_words(report, kMostTargets));

@@ -93,6 +93,15 @@ std::string period_words(const analyze::Report& report) {
                      report.final || report.cut_off ? "" : "; tracing goes on");
 }
 
+std::string growing_words(const analyze::Report& report) {
+  std::string words = counted(report.growing_sites, "call site grows", "call sites grow");
+  if (report.growing_bytes_per_second > 0) {
+    words += fmt::format(", {}{}", analyze::human_byte_rate(report.growing_bytes_per_second),
+                         report.growing_sites == 1 ? "" : " together");
+  }
+  return words;
+}
+
 std::string stack_lines(const analyze::ReportSite& site) {
   // The way from the allocator to whoever called it is the same at every site: its ends are shown.
   const std::size_t naming = analyze::naming_frame(site.stack);

@@ -15,6 +15,9 @@ namespace leaktrace::output {
 /// "60 s from 2026-01-01 00:00:00 UTC, 60 readings".
 [[nodiscard]] std::string period_words(const analyze::Report& report);
 
+/// "2 call sites grow, +5.6 KiB/s together"; for a report with growing sites.
+[[nodiscard]] std::string growing_words(const analyze::Report& report);
+
 /// The frames of a site, one or two lines each, and why the stack ends there.
 [[nodiscard]] std::string stack_lines(const analyze::ReportSite& site);
 
