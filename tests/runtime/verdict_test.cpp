@@ -32,9 +32,10 @@ TEST_F(Verdict, OfALeakIsGrowingAndOfChurnIsNot) {
   Process storm({testprog("malloc_storm"), "2"});
   ASSERT_TRUE(leaker.wait_for_line("running"));
   ASSERT_TRUE(storm.wait_for_line("ready"));
-  Attached attached({leaker.pid(), storm.pid()}, exactly({"--duration", kTracedFor}));
+  Attached attached({leaker.pid(), storm.pid()}, exactly({"--duration", kTracedFor, "--fail-on", "growing:1K/s"}));
   const Report report = attached.wait();
-  ASSERT_EQ(attached.outcome().status, 0) << attached.outcome().err;
+  EXPECT_EQ(attached.outcome().status, 3) << attached.outcome().err;
+  EXPECT_THAT(attached.outcome().err, HasSubstr("leak_tick"));
   const std::vector<json> found = growing(report);
   ASSERT_EQ(found.size(), 1U) << report.json().at("sites").dump(1);
   const json& leak = found.front();
