@@ -21,6 +21,10 @@ namespace {
 /// How often it is looked whether the kernel has let go of probes.
 constexpr std::uint64_t kLetGoPeriod = 10'000'000;
 
+/// Bytes from sample to sample that the governor may choose: with more, minutes of a leak of
+/// 100 KiB/s would not be a single sample. Where that costs too much still, windows are left.
+constexpr std::uint64_t kWidestInterval = std::uint64_t{64} << 20;
+
 std::uint64_t clock_ns(clockid_t clock) {
   timespec now{};
   ::clock_gettime(clock, &now);
@@ -63,10 +67,17 @@ tracer::Calibration calibrate_or_assume(tracer::ProbeMode mode) {
   return {.costs = tracer::assumed_hit_costs(), .detaching = {}};
 }
 
+std::uint32_t sampling_steps(std::uint64_t base) {
+  std::uint32_t steps = 1;
+  while (steps < LT_SAMPLING_STEPS && base << steps <= kWidestInterval) ++steps;
+  return steps;
+}
+
 tracer::GovernorOptions governor_options(const OverheadOptions& options,
                                          const tracer::HitCosts& costs) {
   return {.budget_percent = options.budget_percent.value_or(0),
           .may_widen = options.sampling_base > 0,
+          .steps = sampling_steps(options.sampling_base),
           .costs = costs,
           .seed = std::random_device{}()};
 }

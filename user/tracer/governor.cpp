@@ -36,7 +36,9 @@ constexpr double kMostStepsAtOnce = 3;
 /// A wider interval has spared something when it left at most so much.
 constexpr double kWorthIt = 0.9;
 constexpr std::uint64_t kNoUsePause = 30 * kSecond;
-/// It is narrowed again when twice the work would leave so much of the budget for so long.
+/// It is narrowed again when twice the work at samples would leave so much of the budget for so
+/// long, or when that work is next to nothing beside the traps, which only windows can spare.
+constexpr double kNegligiblePart = 0.1;
 constexpr double kRoomy = 0.8;
 constexpr std::uint64_t kRoomyFor = 10 * kSecond;
 
@@ -49,8 +51,10 @@ TargetCost operator+(const TargetCost& a, const TargetCost& b) {
   return {.cost_ns = a.cost_ns + b.cost_ns,
           .trap_ns = a.trap_ns + b.trap_ns,
           .cpu_ns = a.cpu_ns + b.cpu_ns,
+          .credit_ns = a.credit_ns + b.credit_ns,
           .entries = a.entries + b.entries,
-          .hits = a.hits + b.hits};
+          .hits = a.hits + b.hits,
+          .sampled_ns = a.sampled_ns + b.sampled_ns};
 }
 
 }  // namespace
@@ -98,7 +102,7 @@ void Governor::take(std::uint64_t now_ns, const std::vector<TargetReading>& targ
     hits_ += cost.hits;
     cost_ns_ += cost.cost_ns;
     cpu_ns_ += cost.cpu_ns;
-    const double excess = cost.cost_ns / std::max(cost.cpu_ns, 1.0);
+    const double excess = cost.cost_ns / std::max(cost.credit_ns, 1.0);
     if (cost.entries > 0 && excess >= worst_excess) {
       worst_excess = excess;
       worst = cost;
@@ -183,14 +187,14 @@ std::uint64_t Governor::next_look(std::uint64_t now_ns) const {
 
 void Governor::choose_step(std::uint64_t now_ns) {
   if (!options_.may_widen || seen_.entries < kEnoughCalls) return;
-  const double room_ns = share_ * seen_.cpu_ns;
-  const bool over = seen_.cost_ns > room_ns;
-  if (over && seen_.spared_ns() > kRelevantPart * seen_.cost_ns) {
+  const bool over = seen_.cost_ns > seen_.credit_ns;
+  if (over && seen_.sampled_ns > kRelevantPart * seen_.cost_ns) {
     widen(now_ns);
   } else if (!over) {
     widened_by_ = 0;
   }
-  const bool roomy = seen_.cost_ns + seen_.spared_ns() < kRoomy * room_ns;
+  const bool roomy = seen_.cost_ns + seen_.sampled_ns < kRoomy * seen_.credit_ns ||
+                     seen_.sampled_ns < kNegligiblePart * seen_.cost_ns;
   if (!roomy || roomy_since_ns_ == 0) roomy_since_ns_ = now_ns;
   if (roomy && step_ > 0 && now_ns - roomy_since_ns_ >= kRoomyFor) {
     step_changed(step_ - 1);
@@ -208,7 +212,7 @@ void Governor::widen(std::uint64_t now_ns) {
     return;
   }
   if (now_ns < no_widening_before_ns_ || step_ + 1 >= options_.steps) return;
-  const double room_ns = std::max(share_ * seen_.cpu_ns - seen_.trap_ns, 0.1 * seen_.spared_ns());
+  const double room_ns = std::max(seen_.credit_ns - seen_.trap_ns, 0.1 * seen_.spared_ns());
   const double steps = std::ceil(std::log2(seen_.spared_ns() / room_ns));
   widened_by_ = std::min(static_cast<std::uint32_t>(std::clamp(steps, 1.0, kMostStepsAtOnce)),
                          options_.steps - 1 - step_);

@@ -16,6 +16,10 @@ constexpr double kNever = 1e18;
 /// The mean time of programs rests on so many of their runs, and on all since the reading before.
 constexpr double kTimedRuns = 256;
 constexpr double kFewRuns = 4;
+/// The most that a sample takes on average: its stack and its entry in the tables, with cold
+/// caches. Where the return of a call is only looked at when it is sampled, this bounds what
+/// samples cost.
+constexpr double kMostSampleNs = 20'000;
 
 double blend(double old_value, double new_value, double interval_ns, double memory_ns) {
   const double share = interval_ns / (interval_ns + memory_ns);
@@ -49,6 +53,7 @@ TargetCost TargetBudget::cost_of(const lt_hits& hits) {
   cost.hits = cost.entries + returns;
   cost.trap_ns = entries * costs_.entry + stepped * costs_.stepped;
   cost.cost_ns = cost.trap_ns + returns * costs_.returning + cost.hits * mean_run;
+  cost.sampled_ns = std::min(cost.spared_ns(), returns * (costs_.returning + kMostSampleNs));
   return cost;
 }
 
@@ -58,7 +63,8 @@ TargetCost TargetBudget::take(const TargetReading& reading, std::uint64_t now_ns
     cost.cpu_ns = static_cast<double>(reading.cpu_ns - last_.cpu_ns);
   }
   const double wall_ns = now_ns <= last_ns_ ? 0 : static_cast<double>(now_ns - last_ns_);
-  balance_ns_ += share_ * std::max(cost.cpu_ns, kLeastCpuRate * wall_ns) - cost.cost_ns;
+  cost.credit_ns = share_ * std::max(cost.cpu_ns, kLeastCpuRate * wall_ns);
+  balance_ns_ += cost.credit_ns - cost.cost_ns;
   learn_rates(cost, wall_ns, attached);
   balance_ns_ = std::min(balance_ns_, most_kept_ns());
 

@@ -41,10 +41,12 @@ struct TargetCost {
   double cost_ns = 0;
   double trap_ns = 0;  ///< the part of it that no sampling interval changes
   double cpu_ns = 0;
-  double entries = 0;  ///< calls that were seen
-  double hits = 0;     ///< entries and returns
+  double credit_ns = 0;   ///< what it was allowed to cost
+  double entries = 0;     ///< calls that were seen
+  double hits = 0;        ///< entries and returns
+  double sampled_ns = 0;  ///< at most so much of the cost is work at samples
 
-  /// What a wider sampling interval can spare a part of.
+  /// What a wider sampling interval may spare a part of.
   [[nodiscard]] double spared_ns() const { return cost_ns - trap_ns; }
 };
 
