@@ -11,6 +11,7 @@
 
 #include "user/analyze/growth.h"
 #include "user/analyze/label.h"
+#include "user/analyze/memory.h"
 #include "user/analyze/site_verdicts.h"
 #include "user/analyze/words.h"
 
@@ -102,7 +103,7 @@ class Filter {
 class Builder {
  public:
   Builder(const Trace& trace, const ReportOptions& options, const Namer& namer)
-      : trace_(trace), options_(options), namer_(namer), filter_(trace, options) {}
+      : trace_(trace), options_(options), namer_(namer), filter_(trace, options), memory_(trace) {}
 
   [[nodiscard]] Result<Report> build() {
     if (filter_.needs_blocks() && !trace_.blocks()) {
@@ -114,25 +115,9 @@ class Builder {
     }
     read_periods();
     read_blocks();
-    Report report = head();
     std::vector<Candidate> candidates = collect();
-    Outstanding all;
-    for (const Candidate& candidate : candidates) {
-      if (candidate.site.verdict == Verdict::growing) {
-        ++report.growing_sites;
-        report.growing_bytes_per_second += candidate.site.bytes_per_second;
-      }
-      if (model::is_postgres(candidate.key.kind)) continue;
-      ++report.all_sites;
-      report.all_outstanding_count += candidate.site.outstanding_count;
-      report.all_outstanding_bytes += candidate.site.outstanding_bytes;
-      all.add(candidate.outstanding);
-    }
-    report.all_estimate = all.estimate();
-    // Mappings are never sampled: where no others are asked for, nothing is unknown.
-    if (report.sampling_bytes_now > 0 && all.samples() == 0 && filter_.passes(model::Kind::heap)) {
-      report.all_estimate = all.estimate_without_samples(report.sampling_bytes_now);
-    }
+    Report report = head();
+    add_totals(candidates, report);
     report.sites = choose_all(std::move(candidates));
     add_postgres_totals(report);
     add_connections(report);
@@ -144,10 +129,12 @@ class Builder {
   [[nodiscard]] std::vector<ReportTarget> targets() const;
   void read_periods();
   void read_blocks();
-  [[nodiscard]] std::vector<Candidate> collect() const;
+  [[nodiscard]] std::vector<Candidate> collect();
   [[nodiscard]] std::optional<Candidate> candidate(const SiteKey& key,
                                                    const model::Site& site) const;
-  void judge(std::vector<Candidate>& candidates) const;
+  void judge(std::vector<Candidate>& candidates);
+  void foresee_limit(Candidate& candidate) const;
+  void add_totals(const std::vector<Candidate>& candidates, Report& report) const;
   [[nodiscard]] bool count_outstanding(const model::Site& site, Candidate& out) const;
   void find_oldest(const SiteKey& key, const model::Site& site, ReportSite& out) const;
   [[nodiscard]] std::vector<ReportSite> choose_all(std::vector<Candidate> candidates) const;
@@ -165,6 +152,7 @@ class Builder {
   const ReportOptions& options_;
   const Namer& namer_;
   Filter filter_;
+  MemoryAccount memory_;
   std::unordered_map<ImageId, Period> periods_;
   std::unordered_map<SiteKey, SiteBlocks> blocks_;
 };
@@ -199,6 +187,7 @@ std::vector<ReportTarget> Builder::targets() const {
     target.cgroup = from.cgroup;
     target.exited = traced->end.has_value();
     if (traced->end) target.wait_status = traced->end->wait_status;
+    target.memory = memory_.of(from.image);
   }
   return targets;
 }
@@ -248,7 +237,7 @@ void Builder::read_blocks() {
   }
 }
 
-std::vector<Candidate> Builder::collect() const {
+std::vector<Candidate> Builder::collect() {
   std::vector<Candidate> candidates;
   for (const auto& [key, site] : trace_.sites()) {
     if (!filter_.passes(key.kind)) continue;
@@ -258,13 +247,48 @@ std::vector<Candidate> Builder::collect() const {
   return candidates;
 }
 
-void Builder::judge(std::vector<Candidate>& candidates) const {
+void Builder::judge(std::vector<Candidate>& candidates) {
   std::vector<SiteToJudge> sites;
   sites.reserve(candidates.size());
   for (Candidate& candidate : candidates) {
     sites.push_back({candidate.key, &trace_.sites().at(candidate.key), &candidate.site});
   }
   judge_sites(trace_, sites, [this](ImageId image) { return end_of(image, trace_.now_ns()); });
+  for (Candidate& candidate : candidates) {
+    if (candidate.site.verdict != Verdict::growing) continue;
+    memory_.add_growing(candidate.key, candidate.site.bytes_per_second);
+    foresee_limit(candidate);
+  }
+}
+
+void Builder::foresee_limit(Candidate& candidate) const {
+  if (model::is_postgres(candidate.key.kind)) return;
+  ReportSite& site = candidate.site;
+  site.seconds_to_limit = memory_.seconds_to_limit(candidate.key.image, site.bytes_per_second);
+  if (!site.seconds_to_limit) return;
+  site.evidence += fmt::format("; at this rate {} is reached in {}",
+                               limit_words(trace_.memory(candidate.key.image)->newest().limit),
+                               human_seconds(*site.seconds_to_limit));
+}
+
+void Builder::add_totals(const std::vector<Candidate>& candidates, Report& report) const {
+  Outstanding all;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.site.verdict == Verdict::growing) {
+      ++report.growing_sites;
+      report.growing_bytes_per_second += candidate.site.bytes_per_second;
+    }
+    if (model::is_postgres(candidate.key.kind)) continue;
+    ++report.all_sites;
+    report.all_outstanding_count += candidate.site.outstanding_count;
+    report.all_outstanding_bytes += candidate.site.outstanding_bytes;
+    all.add(candidate.outstanding);
+  }
+  report.all_estimate = all.estimate();
+  // Mappings are never sampled: where no others are asked for, nothing is unknown.
+  if (report.sampling_bytes_now > 0 && all.samples() == 0 && filter_.passes(model::Kind::heap)) {
+    report.all_estimate = all.estimate_without_samples(report.sampling_bytes_now);
+  }
 }
 
 bool Builder::count_outstanding(const model::Site& site, Candidate& out) const {

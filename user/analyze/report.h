@@ -14,6 +14,7 @@
 
 #include "user/analyze/connections.h"
 #include "user/analyze/estimate.h"
+#include "user/analyze/memory.h"
 #include "user/analyze/suppressions.h"
 #include "user/analyze/verdict.h"
 #include "user/base/result.h"
@@ -69,6 +70,8 @@ struct ReportSite {
   double growth_high = 0;
   double count_low = 0;  ///< likewise of count_per_second
   double count_high = 0;
+  /// Of a growing site of memory: until the memory limit of its process is reached at its rate.
+  std::optional<double> seconds_to_limit;
   std::optional<ReportDetail> detail;
   double oldest_seconds = 0;
   bool oldest_exact = false;  ///< false: no block that was seen is older; it may be younger
@@ -87,6 +90,7 @@ struct ReportTarget {
   std::string cgroup;
   bool exited = false;
   std::optional<std::uint32_t> wait_status;
+  std::optional<ReportMemory> memory{};  ///< nothing when it was not read
 };
 
 struct Report {

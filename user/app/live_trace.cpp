@@ -304,6 +304,7 @@ Result<void> LiveTrace::wait_once() {
 void LiveTrace::on_tick() {
   tracer_->tend();
   tell_overhead();
+  tell_memory();
   note_sink_failure(source_->snapshot());
   if (config_.walk_each_interval) note_sink_failure(source_->walk_blocks());
   if (outputs_.on_interval) outputs_.on_interval();
@@ -319,6 +320,7 @@ void LiveTrace::finish() {
   tracer_->detach_all();  // counters and blocks are read when nothing changes them any more
   overhead_->settle(*tracer_);
   tell_overhead();
+  tell_memory();
   note_sink_failure(source_->snapshot());
   note_sink_failure(source_->walk_blocks());
   named_frames_.emit_losses();
@@ -345,6 +347,10 @@ void LiveTrace::tell_of_libpq() const {
 
 void LiveTrace::tell_overhead() {
   source_->set_overhead(overhead_->overhead(*tracer_), overhead_->blind_ns(began_ns_));
+}
+
+void LiveTrace::tell_memory() {
+  for (const auto& [pid, image] : running_) emit_memory(pid, image);
 }
 
 void LiveTrace::emit(const model::Record& record) {

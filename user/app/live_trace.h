@@ -22,6 +22,7 @@
 #include "user/collect/record_sink.h"
 #include "user/symbolize/symbolizer.h"
 #include "user/tracer/launcher.h"
+#include "user/tracer/memory_limit.h"
 #include "user/tracer/tracer.h"
 
 namespace leaktrace::app {
@@ -75,6 +76,8 @@ class LiveTrace {
   void on_tick();
   void finish();
   void tell_overhead();
+  void tell_memory();
+  void emit_memory(pid_t pid, model::ImageId image);
   void emit(const model::Record& record);
   void note_sink_failure(const Result<void>& outcome);
 
@@ -105,6 +108,7 @@ class LiveTrace {
   std::unique_ptr<PostgresTrace> postgres_;
   std::unique_ptr<collect::LiveSource> source_;
   std::optional<tracer::Launcher> launcher_;
+  tracer::MemoryLimits memory_limits_;
 
   UniqueFd epoll_;
   UniqueFd interval_timer_;

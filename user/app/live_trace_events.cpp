@@ -10,6 +10,7 @@
 
 #include "user/app/live_trace.h"
 #include "user/base/log.h"
+#include "user/tracer/process_memory.h"
 #include "user/tracer/procfs.h"
 
 namespace leaktrace::app {
@@ -23,6 +24,23 @@ void LiveTrace::announce_image(std::uint32_t image, const tracer::ProcessInfo& i
                       .exe = info.exe,
                       .cgroup = info.cgroup,
                       .since_ns = source_ ? now_ns() : 0});
+  emit_memory(info.pid, {image});
+}
+
+void LiveTrace::emit_memory(pid_t pid, model::ImageId image) {
+  const auto memory = tracer::read_process_memory(pid);
+  if (!memory) return;  // it is ending
+  const auto limit = memory_limits_.of(pid).value_or(tracer::MemoryLimit{});
+  emit(model::ProcessMemory{
+      .image = image,
+      .at_ns = source_ ? now_ns() : 0,
+      .resident_bytes = memory->resident_bytes,
+      .anonymous_bytes = memory->anonymous_bytes,
+      .swapped_bytes = memory->swapped_bytes,
+      .heap_bytes = memory->heap_bytes,
+      .minor_faults = memory->minor_faults,
+      .major_faults = memory->major_faults,
+      .limit = {.bytes = limit.bytes, .used_bytes = limit.used_bytes, .cgroup = limit.cgroup}});
 }
 
 void LiveTrace::announce_module(const tracer::Module& module) {

@@ -214,6 +214,20 @@ Decoded read(const pb::Connections& in) {
   return {std::move(out)};
 }
 
+Decoded read(const pb::ProcessMemory& in) {
+  return {model::ProcessMemory{.image = {in.image()},
+                               .at_ns = in.at_ns(),
+                               .resident_bytes = in.resident_bytes(),
+                               .anonymous_bytes = in.anonymous_bytes(),
+                               .swapped_bytes = in.swapped_bytes(),
+                               .heap_bytes = in.heap_bytes(),
+                               .minor_faults = in.minor_faults(),
+                               .major_faults = in.major_faults(),
+                               .limit = {.bytes = in.limit_bytes(),
+                                         .used_bytes = in.limit_used_bytes(),
+                                         .cgroup = in.limit_cgroup()}}};
+}
+
 Decoded read(const pb::Recycled& in, NumberedSites& sites) {
   model::Recycled out{.at_ns = in.at_ns(), .stacks = {}};
   out.stacks.reserve(static_cast<std::size_t>(in.stack_size()));
@@ -389,6 +403,8 @@ Decoded RecordDecoder::decode(std::string_view payload) {
       return read(frame.site_detail());
     case pb::Frame::kConnections:
       return read(frame.connections());
+    case pb::Frame::kProcessMemory:
+      return read(frame.process_memory());
     case pb::Frame::RECORD_NOT_SET:
       break;
   }

@@ -257,6 +257,21 @@ struct Filler {
     }
   }
 
+  void operator()(const model::ProcessMemory& record) const {
+    auto& out = *frame.mutable_process_memory();
+    out.set_image(record.image.value);
+    out.set_at_ns(record.at_ns);
+    out.set_resident_bytes(record.resident_bytes);
+    out.set_anonymous_bytes(record.anonymous_bytes);
+    out.set_swapped_bytes(record.swapped_bytes);
+    out.set_heap_bytes(record.heap_bytes);
+    out.set_minor_faults(record.minor_faults);
+    out.set_major_faults(record.major_faults);
+    out.set_limit_bytes(record.limit.bytes);
+    out.set_limit_used_bytes(record.limit.used_bytes);
+    out.set_limit_cgroup(record.limit.cgroup);
+  }
+
   void operator()(const model::TraceEnd& record) const {
     frame.mutable_trace_end()->set_at_ns(record.at_ns);
   }

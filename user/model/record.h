@@ -4,7 +4,8 @@
 // both are a sequence of these records:
 //
 //   TraceStart  Process* Module*
-//   ( Module | Process | Stack | Snapshot | SiteDetail | Connections | Recycled | ProcessEnd )*
+//   ( Module | Process | ProcessMemory | Stack | Snapshot | SiteDetail | Connections | Recycled |
+//     ProcessEnd )*
 //   Blocks* FrameNames*  FileLoss*  TraceEnd
 //
 // A record refers only to what came before it. Times are nanoseconds since the trace began.
@@ -56,6 +57,30 @@ struct ProcessEnd {
   std::uint32_t wait_status = 0;  ///< as wait(2) gives it
   std::uint64_t at_ns = 0;
   bool operator==(const ProcessEnd&) const = default;
+};
+
+/// What bounds the memory of a process: of the limits of its cgroups and of the machine, the one
+/// of which least is left.
+struct MemoryLimit {
+  std::uint64_t bytes = 0;       ///< 0: not known
+  std::uint64_t used_bytes = 0;  ///< of these, by all that share it; page cache left out
+  std::string cgroup;            ///< whose limit it is; empty: the machine's
+  bool operator==(const MemoryLimit&) const = default;
+};
+
+/// Memory of a process as the kernel counts it, whoever took it: when the process is first seen,
+/// and once an interval.
+struct ProcessMemory {
+  ImageId image;
+  std::uint64_t at_ns = 0;
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t anonymous_bytes = 0;  ///< of these, what is in no file and not shared
+  std::uint64_t swapped_bytes = 0;    ///< anonymous, not resident
+  std::uint64_t heap_bytes = 0;       ///< size of [heap], which brk(2) grows; resident or not
+  std::uint64_t minor_faults = 0;     ///< this one and the next: since the process began
+  std::uint64_t major_faults = 0;
+  MemoryLimit limit;
+  bool operator==(const ProcessMemory&) const = default;
 };
 
 /// A file that code of the traced processes comes from.
@@ -316,7 +341,8 @@ struct TraceEnd {
   bool operator==(const TraceEnd&) const = default;
 };
 
-using Record = std::variant<TraceStart, Process, ProcessEnd, Module, Stack, Snapshot, Blocks,
-                            FrameNames, TraceEnd, FileLoss, Recycled, SiteDetail, Connections>;
+using Record =
+    std::variant<TraceStart, Process, ProcessEnd, Module, Stack, Snapshot, Blocks, FrameNames,
+                 TraceEnd, FileLoss, Recycled, SiteDetail, Connections, ProcessMemory>;
 
 }  // namespace leaktrace::model

@@ -69,6 +69,7 @@ void Trace::on(const ProcessEnd& record) {
   std::erase_if(stacks_, [&](const auto& entry) { return entry.second.image == record.image; });
   std::erase_if(details_, [&](const auto& entry) { return entry.first.image == record.image; });
   readings_.erase(record.image);
+  memory_.erase(record.image);
   groups_.forget(record.image);
 }
 
@@ -197,6 +198,16 @@ void Trace::on(const SiteDetail& record) {
 void Trace::on(const Connections& record) {
   now_ns_ = std::max(now_ns_, record.at_ns);
   connections_ = record;
+}
+
+void Trace::on(const ProcessMemory& record) {
+  now_ns_ = std::max(now_ns_, record.at_ns);
+  if (!was_replaced(record.image)) memory_[record.image].add(record);
+}
+
+const MemorySeries* Trace::memory(ImageId image) const {
+  const auto found = memory_.find(image);
+  return found == memory_.end() ? nullptr : &found->second;
 }
 
 const SiteDetail* Trace::detail(const SiteKey& key) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "user/model/history.h"
+#include "user/model/memory_series.h"
 #include "user/model/record.h"
 #include "user/model/stack_groups.h"
 
@@ -55,6 +56,8 @@ class Trace {
   [[nodiscard]] const std::unordered_map<SiteKey, Site>& sites() const { return sites_; }
   /// Zeros of an image that has no sites.
   [[nodiscard]] ProcessReadings readings(ImageId image) const;
+  /// Of the image of a process, or null: when nobody read it.
+  [[nodiscard]] const MemorySeries* memory(ImageId image) const;
   [[nodiscard]] const Losses& losses() const { return losses_; }
   [[nodiscard]] std::uint64_t probe_hits() const { return probe_hits_; }
   /// As the newest Snapshot has it; all zeros when nobody measured.
@@ -107,6 +110,7 @@ class Trace {
   void on(const FileLoss& record);
   void on(const SiteDetail& record);
   void on(const Connections& record);
+  void on(const ProcessMemory& record);
 
   TraceStart start_;
   std::map<ImageId, TracedProcess> processes_;
@@ -120,6 +124,7 @@ class Trace {
   std::map<std::pair<std::string, FileSubject>, FileLoss> file_losses_;
   std::unordered_map<SiteKey, SiteDetail> details_;
   std::optional<Connections> connections_;
+  std::unordered_map<ImageId, MemorySeries> memory_;
   std::optional<Blocks> blocks_;
   Losses losses_{};
   std::uint64_t probe_hits_ = 0;

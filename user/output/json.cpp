@@ -86,6 +86,7 @@ Json site(const analyze::ReportSite& site) {
                    {"high", site.growth_high},
                    {"count_low", site.count_low},
                    {"count_high", site.count_high}};
+  out["seconds_to_limit"] = site.seconds_to_limit ? Json(*site.seconds_to_limit) : Json(nullptr);
   out["oldest_seconds"] = site.oldest_seconds;
   out["oldest_exact"] = site.oldest_exact;
   out["detail"] = json_detail(site);

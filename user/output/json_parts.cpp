@@ -13,6 +13,47 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
+Json memory_limit(const analyze::ReportMemory& memory) {
+  const model::MemoryLimit& limit = memory.now.limit;
+  if (limit.bytes == 0) return nullptr;
+  return {{"cgroup", limit.cgroup.empty() ? Json(nullptr) : Json(limit.cgroup)},
+          {"bytes", limit.bytes},
+          {"used_bytes", limit.used_bytes},
+          {"seconds_left", or_null(memory.seconds_to_limit)}};
+}
+
+/// In columns: element i of each belongs to reading i.
+Json memory_series(const std::vector<model::ProcessMemory>& series) {
+  Json out;
+  for (const model::ProcessMemory& reading : series) {
+    out["seconds"].push_back(static_cast<double>(reading.at_ns) / 1e9);
+    out["resident_bytes"].push_back(reading.resident_bytes);
+    out["anonymous_bytes"].push_back(reading.anonymous_bytes);
+    out["swapped_bytes"].push_back(reading.swapped_bytes);
+    out["heap_bytes"].push_back(reading.heap_bytes);
+    out["minor_faults"].push_back(reading.minor_faults);
+    out["major_faults"].push_back(reading.major_faults);
+  }
+  return out;
+}
+
+Json memory(const analyze::ReportMemory& memory) {
+  return {{"resident_bytes", memory.now.resident_bytes},
+          {"anonymous_bytes", memory.now.anonymous_bytes},
+          {"swapped_bytes", memory.now.swapped_bytes},
+          {"heap_bytes", memory.now.heap_bytes},
+          {"seconds", memory.seconds},
+          {"growth_bytes", memory.growth_bytes},
+          {"growing_sites_bytes", memory.growing_sites_bytes},
+          {"growing_sites_high", memory.growing_sites_high},
+          {"other_sites_bytes", memory.other_sites_bytes},
+          {"unexplained_bytes", memory.unexplained_bytes},
+          {"minor_faults_per_second", memory.minor_faults_per_second},
+          {"major_faults_per_second", memory.major_faults_per_second},
+          {"limit", memory_limit(memory)},
+          {"series", memory_series(memory.series)}};
+}
+
 }  // namespace
 
 std::string json_hex(std::uint64_t value) {
@@ -20,9 +61,13 @@ std::string json_hex(std::uint64_t value) {
 }
 
 Json json_target(const analyze::ReportTarget& target) {
-  return {{"pid", target.pid},       {"comm", target.comm},
-          {"exe", target.exe},       {"cgroup", target.cgroup},
-          {"exited", target.exited}, {"wait_status", or_null(target.wait_status)}};
+  return {{"pid", target.pid},
+          {"comm", target.comm},
+          {"exe", target.exe},
+          {"cgroup", target.cgroup},
+          {"exited", target.exited},
+          {"wait_status", or_null(target.wait_status)},
+          {"memory", target.memory ? memory(*target.memory) : Json(nullptr)}};
 }
 
 Json json_losses(const model::Losses& losses) {

@@ -10,6 +10,7 @@
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
 #include "user/output/text_layout.h"
+#include "user/output/text_memory.h"
 #include "user/output/text_parts.h"
 #include "user/output/text_postgres.h"
 #include "user/output/text_suppressions.h"
@@ -65,7 +66,7 @@ std::string head(const analyze::Report& report) {
   if (memory) out += head_line("total", total_words(report));
   if (!postgres.empty()) out += head_line(memory ? "" : "total", postgres);
   if (report.growing_sites > 0) out += head_line("verdict", growing_words(report));
-  return out;
+  return out + memory_lines(report);
 }
 
 // ---- Sites ------------------------------------------------------------------------------------

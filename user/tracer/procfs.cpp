@@ -49,14 +49,6 @@ std::string read_link(const std::string& path) {
   return n > 0 ? std::string(target.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
-// The field after "Name:" in the text of /proc/PID/status.
-std::string status_field(std::string_view status, std::string_view name) {
-  std::size_t at = status.find(fmt::format("\n{}:", name));
-  if (at == std::string_view::npos) return {};
-  at = status.find_first_not_of(" \t", at + name.size() + 2);
-  return std::string(status.substr(at, status.find('\n', at) - at));
-}
-
 // The unified hierarchy's line ("0::/path"), else the memory controller's.
 std::string cgroup_of(std::string_view text) {
   std::string memory;
@@ -95,6 +87,13 @@ Result<void> check_elf_class(pid_t pid) {
 }
 
 }  // namespace
+
+std::string status_field(std::string_view status, std::string_view name) {
+  std::size_t at = status.find(fmt::format("\n{}:", name));
+  if (at == std::string_view::npos) return {};
+  at = status.find_first_not_of(" \t", at + name.size() + 2);
+  return std::string(status.substr(at, status.find('\n', at) - at));
+}
 
 std::uint64_t device_number(dev_t device) {
   return (std::uint64_t{major(device)} << 32) | minor(device);

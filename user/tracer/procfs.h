@@ -33,6 +33,9 @@ struct Mapping {
 /// The mappings of a process, ascending. An error when the process is gone or may not be looked at.
 [[nodiscard]] Result<std::vector<Mapping>> read_maps(pid_t pid);
 
+/// The field after "Name:" in the text of /proc/PID/status; empty when there is none.
+[[nodiscard]] std::string status_field(std::string_view status, std::string_view name);
+
 /// The ids of all processes.
 [[nodiscard]] std::vector<pid_t> all_processes();
 

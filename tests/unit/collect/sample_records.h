@@ -177,6 +177,16 @@ inline std::vector<model::Record> newer_records() {
       model::Blocks{.at_ns = 4'000'000'000,
                     .blocks = {{sample_site(7), 0x1000, 4096, 12, 128.75},
                                {sample_site(99), 0x2000, 1 << 30, 13, 1}}},
+      model::ProcessMemory{.image = {1},
+                           .at_ns = UINT64_MAX,
+                           .resident_bytes = 1,
+                           .anonymous_bytes = 2,
+                           .swapped_bytes = 3,
+                           .heap_bytes = 4,
+                           .minor_faults = 5,
+                           .major_faults = 6,
+                           .limit = {.bytes = 7, .used_bytes = UINT64_MAX, .cgroup = "/a\xff"}},
+      model::ProcessMemory{},
   };
 }
 

@@ -43,6 +43,7 @@ ReportSite container_site() {
   site.count_low = 1.5;
   site.count_high = 2;
   site.growth_high = 151000;
+  site.seconds_to_limit = 12'345.5;
   site.oldest_seconds = 59.5;
   site.oldest_exact = true;
   site.stack_complete = true;
@@ -180,8 +181,51 @@ Report plain_report() {
   return report;
 }
 
+/// A process whose memory grew by 4 MiB in a minute.
+analyze::ReportMemory sample_memory() {
+  analyze::ReportMemory memory;
+  model::ProcessMemory first;
+  first.resident_bytes = 40 * kMiB;
+  first.anonymous_bytes = 20 * kMiB;
+  first.heap_bytes = 12 * kMiB;
+  first.minor_faults = 5000;
+  memory.now = first;
+  memory.now.at_ns = 60'000'000'000;
+  memory.now.resident_bytes += 4 * kMiB;
+  memory.now.anonymous_bytes += 4 * kMiB;
+  memory.now.minor_faults += 1200;
+  memory.now.limit = {128 * kMiB, 100 * kMiB, "/app"};
+  memory.seconds = 60;
+  memory.growth_bytes = 4 * kMiB;
+  memory.growing_sites_bytes = 3 * kMiB;
+  memory.growing_sites_high = 3 * kMiB;
+  memory.other_sites_bytes = kMiB / 2;
+  memory.unexplained_bytes = kMiB / 2;
+  memory.minor_faults_per_second = 20;
+  memory.seconds_to_limit = 560;
+  memory.series = {first, memory.now};
+  return memory;
+}
+
+namespace {
+
+/// Read once before it ended, and once when nothing but a file was left.
+analyze::ReportMemory shrunk_memory() {
+  analyze::ReportMemory memory;
+  memory.now.resident_bytes = kMiB;
+  memory.now.major_faults = 700;
+  memory.seconds = 7;
+  memory.growth_bytes = memory.unexplained_bytes = -2 * static_cast<std::int64_t>(kMiB);
+  memory.major_faults_per_second = 100;
+  memory.series = {memory.now};
+  return memory;
+}
+
+}  // namespace
+
 Report sampled_report() {
   Report report = plain_report();
+  report.targets.front().memory = sample_memory();
   report.sampling_bytes = report.sampling_bytes_now = 512 * 1024;
   report.budget_percent = 5;
   report.probe_hits = 300'000;
@@ -223,6 +267,7 @@ Report paused_report() {
   report.sampling_bytes_now = 8 * kMiB;
   report.duty_percent = 37.4;
   report.percent_of_target_cpu = 4.97;
+  report.targets.front().memory->growing_sites_high = 8 * kMiB;
   report.sites.front().estimate->unseen_count = 1'300;
   report.sites.front().estimate->unseen_bytes = 254 * 1024;
   report.all_estimate->unseen_count = 1'300;
@@ -330,6 +375,13 @@ Report awkward_report() {
       {77, "\x1b[31mred\xff\n", "/opt/x/red\xff", "/", true, 0x8b},
       {1234, "server <&\"'>", "/usr/bin/server", "/system.slice/größe.service", false, {}},
       {1300, "worker", "/usr/bin/worker", "/", true, 0x300}};
+  report.targets[1].memory = sample_memory();
+  report.targets[1].memory->now.swapped_bytes = 3 * kMiB;
+  report.targets[1].memory->now.limit.cgroup = "/odd\x1b[31m\xff";
+  report.targets[1].memory->growing_sites_high = 4 * kMiB;
+  report.targets[1].memory->unexplained_bytes = -3 * static_cast<std::int64_t>(kMiB);
+  report.targets[1].memory->other_sites_bytes = 4 * kMiB;
+  report.targets[2].memory = shrunk_memory();
   report.start_unix_ns = 1'767'225'600'123'456'789;
   report.seconds = 60.5;
   report.intervals = 60;

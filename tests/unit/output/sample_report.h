@@ -20,6 +20,9 @@ namespace leaktrace::output {
 /// in every state, names and SQL that are hard to print.
 [[nodiscard]] analyze::Report postgres_report();
 
+/// Memory of a process that grew, explained in part, and when it reaches its limit.
+[[nodiscard]] analyze::ReportMemory sample_memory();
+
 /// Sampled all the time: a site with many samples, one with a single one, and a mapping that was
 /// counted exactly.
 [[nodiscard]] analyze::Report sampled_report();
