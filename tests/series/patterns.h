@@ -62,6 +62,27 @@ struct Pattern {
 /// A steady leak of so many bytes a second.
 [[nodiscard]] Pattern steady_leak(double bytes_per_second, double seconds);
 
+/// One play of a pattern, step by step; the pattern must outlive it.
+class Play {
+ public:
+  Play(const Pattern& pattern, std::uint64_t seed);
+
+  /// How many steps there are until the pattern has been watched for its time.
+  [[nodiscard]] std::uint64_t steps() const { return steps_; }
+  void step();
+  [[nodiscard]] const Site& site() const { return site_; }
+  /// Time of the process, with that in which it was suspended.
+  [[nodiscard]] double now() const { return now_; }
+
+ private:
+  const Pattern& pattern_;
+  Site site_;
+  Step step_;
+  std::uint64_t steps_;
+  std::uint64_t done_ = 0;
+  double now_ = 1;
+};
+
 /// The readings of a pattern's site. Readings without a change are left out, as Snapshot does.
 struct Series {
   std::vector<model::Reading> readings;
