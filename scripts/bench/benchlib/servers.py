@@ -128,7 +128,7 @@ http {{
 """
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -145,7 +145,7 @@ class Nginx:
         folder = processes.folder()
         (folder / "pages").mkdir()
         (folder / "pages" / "page.html").write_text("x" * 4096)
-        self._port = _free_port()
+        self._port = free_port()
         (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=self._port))
         self._server = processes.start([processes.find("nginx"), "-e", folder / "error.log", "-p",
                                         folder, "-c", folder / "nginx.conf"], **_SILENT)
