@@ -114,6 +114,7 @@ class Nginx:
     options = ()
     rate = 500
     keepers = ("ngx_open_cached_file",)
+    _long = ("/" + "long-name-" * 20) * 4
 
     def __init__(self, leaks):
         folder = processes.folder()
@@ -147,7 +148,10 @@ class Nginx:
 
     def serve(self):
         self._number += 1
-        self._get(f"/{'long-name-' * 80}{self._number}.html", 404)
+        try:
+            self._get(f"{self._long}{self._number}.html", 404)
+        except http.client.RemoteDisconnected:  # after as many requests as nginx likes
+            self._connection.close()
 
     def stop(self):
         processes.stop(self._server)
