@@ -28,7 +28,7 @@ using leaktrace::series::Play;
 
 constexpr double kMostBytes = 256e6;  // outstanding, of a pattern; the pages are not touched
 constexpr double kMostBlocks = 5'000;
-constexpr double kMostWork = 30'000;  // what a site acquires is little beside it
+constexpr double kMostWork = 30'000;   // what a site acquires is little beside it
 constexpr std::uint64_t kTicks = 600;  // SECONDS are as many
 
 struct Scale {
