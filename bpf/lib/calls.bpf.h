@@ -181,6 +181,7 @@ static __always_inline int choose(const struct lt_probe* probe, __u64 weight) {
   lt_opaque(step);
   call->step = step & 15;
   call->chosen = is_sampled(probe->thread, weight, step & 15);
+  if (call->chosen) __sync_fetch_and_add(&probe->hits->samples, 1);
   return call->chosen;
 }
 

@@ -169,8 +169,9 @@ struct lt_hits {
   __u64 returns;
   __u64 timed;    /* of all these, those whose program was timed */
   __u64 timed_ns; /* how long those took, the trap left out */
+  __u64 samples;  /* blocks that were taken and might not have been, with a wider interval */
 };
-LT_ASSERT_SIZE(struct lt_hits, 40);
+LT_ASSERT_SIZE(struct lt_hits, 48);
 
 /* ---- Sampling ----------------------------------------------------------------------------- */
 

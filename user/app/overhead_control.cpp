@@ -45,7 +45,8 @@ lt_hits operator+(const lt_hits& a, const lt_hits& b) {
           .stepped = a.stepped + b.stepped,
           .returns = a.returns + b.returns,
           .timed = a.timed + b.timed,
-          .timed_ns = a.timed_ns + b.timed_ns};
+          .timed_ns = a.timed_ns + b.timed_ns,
+          .samples = a.samples + b.samples};
 }
 
 lt_hits operator-(const lt_hits& a, const lt_hits& b) {
@@ -53,7 +54,8 @@ lt_hits operator-(const lt_hits& a, const lt_hits& b) {
           .stepped = a.stepped - b.stepped,
           .returns = a.returns - b.returns,
           .timed = a.timed - b.timed,
-          .timed_ns = a.timed_ns - b.timed_ns};
+          .timed_ns = a.timed_ns - b.timed_ns,
+          .samples = a.samples - b.samples};
 }
 
 tracer::Calibration calibrate_or_assume(tracer::ProbeMode mode) {

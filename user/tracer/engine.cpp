@@ -272,6 +272,7 @@ lt_hits Engine::hits(std::uint32_t slot) const {
     sum.returns += one.returns;
     sum.timed += one.timed;
     sum.timed_ns += one.timed_ns;
+    sum.samples += one.samples;
   }
   return sum;
 }

@@ -17,8 +17,7 @@ constexpr double kNever = 1e18;
 constexpr double kTimedRuns = 256;
 constexpr double kFewRuns = 4;
 /// The most that a sample takes on average: its stack and its entry in the tables, with cold
-/// caches. Where the return of a call is only looked at when it is sampled, this bounds what
-/// samples cost.
+/// caches.
 constexpr double kMostSampleNs = 20'000;
 
 double blend(double old_value, double new_value, double interval_ns, double memory_ns) {
@@ -33,7 +32,8 @@ lt_hits since(const lt_hits& now, const lt_hits& before) {
           .stepped = rise(now.stepped, before.stepped),
           .returns = rise(now.returns, before.returns),
           .timed = rise(now.timed, before.timed),
-          .timed_ns = rise(now.timed_ns, before.timed_ns)};
+          .timed_ns = rise(now.timed_ns, before.timed_ns),
+          .samples = rise(now.samples, before.samples)};
 }
 
 }  // namespace
@@ -53,7 +53,8 @@ TargetCost TargetBudget::cost_of(const lt_hits& hits) {
   cost.hits = cost.entries + returns;
   cost.trap_ns = entries * costs_.entry + stepped * costs_.stepped;
   cost.cost_ns = cost.trap_ns + returns * costs_.returning + cost.hits * mean_run;
-  cost.sampled_ns = std::min(cost.spared_ns(), returns * (costs_.returning + kMostSampleNs));
+  cost.sampled_ns = std::min(
+      cost.spared_ns(), static_cast<double>(hits.samples) * (costs_.returning + kMostSampleNs));
   return cost;
 }
 

@@ -39,7 +39,7 @@ struct SimulatedTarget {
   double cpu_ns = 0;
   double cost_ns = 0;
   double useful_ns = 0;
-  double entries = 0, returns = 0, timed = 0, timed_ns = 0;
+  double entries = 0, returns = 0, timed = 0, timed_ns = 0, samples_taken = 0;
 
   void run(double now_ns, double wall_ns, bool attached, std::uint32_t step) {
     const double used_ns = wall_ns * threads * activity(now_ns);
@@ -56,6 +56,7 @@ struct SimulatedTarget {
     cost_ns += calls * per_call;
     entries += calls;
     returns += calls * returning;
+    samples_taken += calls * samples;
     timed += calls * (1 + returning) / 64;
     timed_ns += calls * program / 64;
   }
@@ -66,6 +67,7 @@ struct SimulatedTarget {
     (stepped ? now.hits.stepped : now.hits.entries) = whole(entries);
     now.hits.returns = whole(returns);
     now.hits.timed = whole(timed);
+    now.hits.samples = whole(samples_taken);
     // Of whole runs only, as the programs count them.
     now.hits.timed_ns = timed > 0 ? whole(timed_ns / timed * std::floor(timed)) : 0;
     return now;
@@ -303,6 +305,17 @@ TEST(Governor, DoesNotWidenByChanceWhereFewBlocksAreSampled) {
     simulation.run_for(kSecond);
     ASSERT_EQ(simulation.governor.step(), 0U) << "after " << i << " s";
   }
+  EXPECT_LE(simulation.targets[0].percent(), 5.1);
+}
+
+/// The same, where every call must be watched until it returns because others are made within it.
+TEST(Governor, DoesNotWidenWhereReturnsAreWatchedAnyway) {
+  SimulatedTarget target = server();
+  target.own_ns_per_call = 4000;
+  target.sampled = 0.0005;
+  Simulation simulation(budget(5, true), {target});
+  simulation.run_for(120 * kSecond);
+  EXPECT_EQ(simulation.governor.step(), 0U);
   EXPECT_LE(simulation.targets[0].percent(), 5.1);
 }
 
