@@ -167,8 +167,11 @@ TEST_P(SamplingTest, ACallThatIsNotSampledPaysForNoReturn) {
     const lt_hits hits = hooks.tracer().engine().hits(slot);
     sum.entries += hits.entries + hits.stepped;
     sum.returns += hits.returns;
+    sum.samples += hits.samples;
   }
   EXPECT_EQ(sum.entries, static_cast<std::uint64_t>(kCalls));
+  EXPECT_GT(sum.samples, 0U);
+  EXPECT_LE(sum.samples, sum.returns);
   if (GetParam() == tracer::ProbeMode::session) {
     EXPECT_LT(sum.returns, 1000U);
   } else {
