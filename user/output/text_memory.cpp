@@ -59,10 +59,11 @@ std::string unexplained_words(const ReportMemory& memory) {
   const std::string words = fmt::format("{} in no traced block", human_byte_difference(rest));
   // What is less than two percent needs no reason.
   if (std::llabs(rest) * 50 < std::llabs(memory.growth_bytes)) return words;
-  return fmt::format("{} ({})", words,
-                     rest > 0
-                         ? "fragmentation, kept by the allocator, or mapped by what is not traced"
-                         : "not touched yet, or in memory that was there before");
+  return fmt::format(
+      "{} ({})", words,
+      rest > 0 ? "fragmentation, kept by the allocator, or mapped by what is not traced"
+               : "not touched yet, in memory that was there before, or counted beside the "
+                 "allocator's mapping of it");
 }
 
 std::string growth_words(const ReportMemory& memory, const analyze::Report& report) {
