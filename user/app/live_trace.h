@@ -77,6 +77,7 @@ class LiveTrace {
   void finish();
   void tell_overhead();
   void tell_memory();
+  void tell_all_memory();
   void emit_memory(pid_t pid, model::ImageId image);
   void emit(const model::Record& record);
   void note_sink_failure(const Result<void>& outcome);
@@ -109,6 +110,8 @@ class LiveTrace {
   std::unique_ptr<collect::LiveSource> source_;
   std::optional<tracer::Launcher> launcher_;
   tracer::MemoryLimits memory_limits_;
+  std::uint64_t memory_read_ns_ = 0;  ///< when a round of tell_memory() was last
+  pid_t memory_read_last_ = 0;        ///< and the process with which it ended
 
   UniqueFd epoll_;
   UniqueFd interval_timer_;
