@@ -26,7 +26,8 @@ struct Dialect {
 class SplitDwarf : public ::testing::TestWithParam<Dialect> {
  protected:
   void SetUp() override {
-    if (!have_program(GetParam().compiler)) GTEST_SKIP() << GetParam().compiler << " is not installed";
+    if (!have_program(GetParam().compiler))
+      GTEST_SKIP() << GetParam().compiler << " is not installed";
     fs::create_directories(build_);
     fs::create_directories(root_ / "opt/app");
     const std::string flags =
