@@ -30,10 +30,7 @@ class Redis:
     def __init__(self, leaks):
         self._leaks = leaks
         self._number = 0
-        path = processes.folder() / "socket"
-        self._server = processes.start([processes.find("redis-server"), "--port", "0", "--unixsocket",
-                                        path, "--save", "", "--appendonly", "no"], **_SILENT)
-        processes.wait_until(path.exists, 10, "redis-server listens")
+        self._server, path = servers.start_redis()
         self.pids = [self._server.pid]
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(str(path))

@@ -15,6 +15,15 @@ from .subject import Subject
 _SILENT = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
+def start_redis():
+    """A redis-server that keeps nothing on disk, and its socket."""
+    path = processes.folder() / "socket"
+    server = processes.start([processes.find("redis-server"), "--port", "0", "--unixsocket", path,
+                              "--save", "", "--appendonly", "no"], **_SILENT)
+    processes.wait_until(path.exists, 10, "redis-server listens")
+    return server, path
+
+
 class Redis:
     """SET of 100 bytes under 100,000 keys, 20 clients over a socket."""
 
@@ -23,10 +32,7 @@ class Redis:
     trace_options = ()
 
     def __init__(self, _build):
-        self._socket = processes.folder() / "socket"
-        self._server = processes.start([processes.find("redis-server"), "--port", "0", "--unixsocket",
-                                        self._socket, "--save", "", "--appendonly", "no"], **_SILENT)
-        processes.wait_until(self._socket.exists, 10, "redis-server listens")
+        self._server, self._socket = start_redis()
         self.pids = [self._server.pid]
         self.load(2)  # fills most keys
 
