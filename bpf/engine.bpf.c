@@ -73,25 +73,27 @@ static __always_inline int weigh_returned(const struct lt_probe* probe, __u64 re
 static __always_inline __u64 acquire_point(struct pt_regs* ctx, struct lt_thread* thread,
                                            __u32 kind, const struct lt_call* call, __u64 handle) {
   if (handle <= LT_HANDLE_BUSY) return LT_STACK_ID_NONE;
-  struct lt_site_key site_key = {.image = thread->image, .kind = kind};
-  site_key.stack_id = capture_stack(ctx, thread);
-  struct lt_site_counters* site = bpf_map_lookup_elem(&call_sites, &site_key);
+  struct lt_site_key* site_key = &thread->site;
+  *site_key = (struct lt_site_key){
+      .stack_id = capture_stack(ctx, thread), .image = thread->image, .kind = kind};
+  struct lt_site_counters* site = bpf_map_lookup_elem(&call_sites, site_key);
   int is_new = !site && kind == LT_KIND_PG_RESULT;
-  if (!site) site = site_or_new(&site_key);
+  if (!site) site = site_or_new(site_key);
   if (!site) return LT_STACK_ID_NONE;
 
-  struct lt_resource_key key = {.handle = handle, .image = thread->image, .kind = kind};
-  struct lt_resource resource = {
-      .stack_id = site_key.stack_id,
+  thread->key = (struct lt_resource_key){.handle = handle, .image = thread->image, .kind = kind};
+  struct lt_resource* resource = &thread->resource;
+  *resource = (struct lt_resource){
+      .stack_id = site_key->stack_id,
       .weight = call->weight < LT_LARGEST_WEIGHT ? call->weight : LT_LARGEST_WEIGHT,
       .kind = kind,
       .step = call->step,
       .acquired_ns = bpf_ktime_get_ns(),
       .image = thread->image};
-  if (store_resource(&key, &resource)) return LT_STACK_ID_NONE;
-  count_acquired(site, &resource);
+  if (store_resource(&thread->key, resource)) return LT_STACK_ID_NONE;
+  count_acquired(site, resource, &thread->weight);
   if (kind == LT_KIND_PG_BUFFER) __sync_fetch_and_add(&pg_buffers, 1);
-  return is_new || kind == LT_KIND_PG_CONNECTION ? site_key.stack_id : LT_STACK_ID_NONE;
+  return is_new || kind == LT_KIND_PG_CONNECTION ? site_key->stack_id : LT_STACK_ID_NONE;
 }
 
 static __always_inline void acquire_range(struct pt_regs* ctx, struct lt_thread* thread,
@@ -146,11 +148,10 @@ static __always_inline int called_by_allocator(struct pt_regs* ctx, __u32 pushed
 
 /* free() of what libpq gave away: on Unix that is as good as PQfreemem. */
 static __always_inline void release_buffer(struct lt_thread* thread, __u64 handle) {
-  struct lt_resource_key key = {
-      .handle = handle, .image = thread->image, .kind = LT_KIND_PG_BUFFER};
-  struct lt_resource resource;
-  if (!take_resource(&key, 1, &resource)) return;
-  count_released(&resource, 1);
+  thread->key =
+      (struct lt_resource_key){.handle = handle, .image = thread->image, .kind = LT_KIND_PG_BUFFER};
+  if (!take_resource(&thread->key, 1, &thread->resource)) return;
+  count_released(&thread->resource, 1);
   __sync_fetch_and_add(&pg_buffers, -1);
 }
 
@@ -158,10 +159,9 @@ static __always_inline void release_point(struct pt_regs* ctx, const struct lt_p
                                           __u64 handle) {
   struct lt_thread* thread = probe->thread;
   __u32 kind = probe->row->kind;
-  struct lt_resource_key key = {.handle = handle, .image = thread->image, .kind = kind};
-  struct lt_resource resource;
-  if (take_resource(&key, sampling.base != 0, &resource)) {
-    count_released(&resource, 1);
+  thread->key = (struct lt_resource_key){.handle = handle, .image = thread->image, .kind = kind};
+  if (take_resource(&thread->key, sampling.base != 0, &thread->resource)) {
+    count_released(&thread->resource, 1);
     thread->last_released = handle;
     if (kind == LT_KIND_PG_BUFFER) __sync_fetch_and_add(&pg_buffers, -1);
     if (kind != LT_KIND_HEAP || !pg_buffers) return;
@@ -253,7 +253,7 @@ static __always_inline int is_valid_range(const struct lt_call* call) {
 /* The steps on entry return whether the return is wanted. */
 
 static __always_inline int enter_acquire(struct pt_regs* ctx, const struct lt_probe* probe) {
-  struct lt_arguments arguments;
+  struct lt_arguments* arguments = &probe->thread->arguments;
   if (is_closing(probe->row)) return 0;
   if (probe->row->pg_role == LT_PG_RESULT &&
       called_by_libpq(probe->cookie, PT_REGS_IP(ctx), return_address(ctx, 0)))
@@ -264,33 +264,34 @@ static __always_inline int enter_acquire(struct pt_regs* ctx, const struct lt_pr
     if (begun && is_nested(ctx, probe->call)) return 1;
   }
   if (!is_outermost(ctx, probe)) return 0;
-  read_arguments(ctx, &arguments);
+  read_arguments(ctx, arguments);
   if (probe->row->pg_role == LT_PG_RUN) {
-    int loud = enter_command(ctx, probe, &arguments, 1);
+    int loud = enter_command(ctx, probe, arguments, 1);
     choose(probe, 0);
-    begin_call(ctx, probe, &arguments);
+    begin_call(ctx, probe, arguments);
     probe->call->flags = loud;
     return 1;
   }
-  if (!choose(probe, value_at_entry(&arguments, &probe->row->weight)) && !must_be_watched(probe))
+  if (!choose(probe, value_at_entry(arguments, &probe->row->weight)) && !must_be_watched(probe))
     return 0;
-  begin_call(ctx, probe, &arguments);
+  begin_call(ctx, probe, arguments);
   return 1;
 }
 
 static __always_inline int enter_replace(struct pt_regs* ctx, const struct lt_probe* probe) {
   if (!is_outermost(ctx, probe)) return 0;
   struct lt_call* call = probe->call;
-  struct lt_arguments arguments;
-  read_arguments(ctx, &arguments);
-  int chosen = choose(probe, value_at_entry(&arguments, &probe->row->weight));
-  begin_call(ctx, probe, &arguments);
+  struct lt_arguments* arguments = &probe->thread->arguments;
+  read_arguments(ctx, arguments);
+  int chosen = choose(probe, value_at_entry(arguments, &probe->row->weight));
+  begin_call(ctx, probe, arguments);
   /* The old one is taken out now, because its handle can be acquired by another thread before this
    * call returns. Its counters move only when the call has succeeded. */
   if (probe->row->extent == LT_EXTENT_POINT) {
-    struct lt_resource_key key = {
+    struct lt_resource_key* key = &probe->thread->key;
+    *key = (struct lt_resource_key){
         .handle = call->old_handle, .image = probe->thread->image, .kind = probe->row->kind};
-    if (call->old_handle) call->has_old = take_resource(&key, sampling.base != 0, &call->old);
+    if (call->old_handle) call->has_old = take_resource(key, sampling.base != 0, &call->old);
     call->active = chosen || call->has_old || must_be_watched(probe);
     return call->active;
   }
@@ -300,15 +301,15 @@ static __always_inline int enter_replace(struct pt_regs* ctx, const struct lt_pr
 }
 
 static __always_inline int enter_release(struct pt_regs* ctx, const struct lt_probe* probe) {
-  struct lt_arguments arguments;
-  read_arguments(ctx, &arguments);
+  struct lt_arguments* arguments = &probe->thread->arguments;
+  read_arguments(ctx, arguments);
   if (probe->row->extent == LT_EXTENT_RANGE) {
     if (!is_outermost(ctx, probe)) return 0;
-    begin_call(ctx, probe, &arguments);
+    begin_call(ctx, probe, arguments);
     if (is_valid_range(probe->call)) send_taken(probe);
     return 1;
   }
-  __u64 handle = value_at_entry(&arguments, &probe->row->old_handle);
+  __u64 handle = value_at_entry(arguments, &probe->row->old_handle);
   if (handle) release_point(ctx, probe, handle);
   if (probe->row->pg_role == LT_PG_FINISH && handle) finish_connection(probe->thread, handle);
   return 0;

@@ -68,15 +68,15 @@ static __always_inline int enter_note(struct pt_regs* ctx, const struct lt_probe
   /* What PQexec and the like do to send their command. */
   if (is_nested(ctx, call_of(probe->thread, LT_KIND_PG_RESULT))) return 0;
   if (!is_outermost(ctx, probe)) return 0;
-  struct lt_arguments arguments;
-  read_arguments(ctx, &arguments);
+  struct lt_arguments* arguments = &probe->thread->arguments;
+  read_arguments(ctx, arguments);
   __u8 role = probe->row->pg_role;
   if (role == LT_PG_RESET) {
-    reset_connection(probe->thread, argument(&arguments, 0));
+    reset_connection(probe->thread, argument(arguments, 0));
     return 0;
   }
-  if (role == LT_PG_COMMAND && !enter_command(ctx, probe, &arguments, 0)) return 0;
-  begin_call(ctx, probe, &arguments);
+  if (role == LT_PG_COMMAND && !enter_command(ctx, probe, arguments, 0)) return 0;
+  begin_call(ctx, probe, arguments);
   return 1;
 }
 

@@ -5,6 +5,7 @@
 #define LEAKTRACE_LIBPQ_BPF_H
 
 #include "bpf/lib/common.bpf.h"
+#include "bpf/lib/threads.bpf.h"
 #include "leaktrace/pg_abi.h"
 
 /* By LT_COOKIE_LAYOUT; 0 is none. */
@@ -37,9 +38,10 @@ struct lt_pg_words {
 #define LT_PG_WORDS_BYTES 32
 #define LT_PG_CONNECTION_BAD 1
 
-static __always_inline void read_words(__u64 connection, const struct lt_pg_layout* layout,
+static __always_inline void read_words(struct lt_thread* thread, __u64 connection,
+                                       const struct lt_pg_layout* layout,
                                        struct lt_pg_words* words) {
-  __u32 near[LT_PG_WORDS_BYTES / 4] = {};
+  const __u32* near = (const __u32*)thread->pg_read;
   __u32 from = layout->connection_status;
   __u32 to_pipeline = layout->pipeline - from;
   words->status = 0;
@@ -54,7 +56,7 @@ static __always_inline void read_words(__u64 connection, const struct lt_pg_layo
     words->pipeline = pg_int(connection, layout->pipeline, 0);
     return;
   }
-  if (bpf_probe_read_user(near, sizeof(near), (void*)connection + from)) return;
+  if (bpf_probe_read_user(thread->pg_read, LT_PG_WORDS_BYTES, (void*)connection + from)) return;
   words->status = near[0]; /* these three in this order: LT_PG_NO_FIELD, else */
   words->async = near[1];
   words->transaction = near[2];

@@ -129,6 +129,7 @@ static __always_inline __u64 used_slots(const struct lt_live_bucket* bucket) {
     __u64 negated = -handle;
     lt_opaque(negated); /* else clang makes a branch of it */
     count += (handle | negated) >> 63;
+    lt_opaque(count); /* else clang 16 adds up at the end, with all handles on the BPF stack */
   }
   return count;
 }

@@ -55,9 +55,9 @@ static __always_inline void read_sql_head(struct lt_pg_sending* sending,
 }
 
 /* Is the name of a command that is reported in memory? */
-static __always_inline int has_name_in_memory(const struct lt_pg_sending* sending) {
-  char name[LT_PG_NAME_BYTES];
-  return !sending->name || bpf_probe_read_user_str(name, sizeof(name), (void*)sending->name) > 0;
+static __always_inline int has_name_in_memory(struct lt_thread* thread) {
+  const void* name = (const void*)thread->pg_sending.name;
+  return !name || bpf_probe_read_user_str(thread->pg_read, LT_PG_NAME_BYTES, name) > 0;
 }
 
 /* Is the command that is being sent to be reported? Leaves what was read of it in the session. */
@@ -112,7 +112,7 @@ __weak __noinline int begin_command(struct lt_thread* thread, int drains) {
   if (!pipeline && !drains && !session->reported) session->waiting = 0;
   sending->deferred = 0;
   int loud = is_loud_command(sending, session);
-  if (loud && !has_name_in_memory(sending)) sending->deferred = 1;
+  if (loud && !has_name_in_memory(thread)) sending->deferred = 1;
   session->draining = loud && drains;
   sending->ahead = session->waiting;
   sending->reported_before = session->reported;
@@ -303,13 +303,13 @@ __weak __noinline int got_result(struct lt_thread* thread, __u64 connection, __u
     /* Now the command itself is sent. */
     session->draining = 0;
     if (session->waiting <= 1) return 0;
-    read_words(connection, layout, &words);
+    read_words(thread, connection, layout, &words);
     complete_command(image, connection, session, &words);
     return 0;
   }
   if (!session->draining && session->reported) send_deferred_command(thread);
   if (!result) {
-    read_words(connection, layout, &words);
+    read_words(thread, connection, layout, &words);
     complete_command(image, connection, session, &words);
     return 0;
   }
@@ -336,7 +336,7 @@ __weak __noinline int complete_if_idle(struct lt_thread* thread, __u64 connectio
   struct lt_pg_session* session = pg_session(thread->image, connection);
   if (!layout || !session) return 0;
   struct lt_pg_words words;
-  read_words(connection, layout, &words);
+  read_words(thread, connection, layout, &words);
   if (words.async != LT_PG_ASYNC_IDLE) return 0;
   if (session->draining || session->reported)
     got_result(thread, connection, 0, layout_index);
@@ -371,7 +371,7 @@ __weak __noinline int ran_command(struct lt_thread* thread, __u64 connection, __
   }
   if (result) look_at_unannounced(image, connection, session, layout, result, status);
   struct lt_pg_words words;
-  read_words(connection, layout, &words);
+  read_words(thread, connection, layout, &words);
   session->waiting = 1;
   complete_command(image, connection, session, &words);
   return 0;

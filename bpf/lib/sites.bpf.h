@@ -62,21 +62,22 @@ static __always_inline struct lt_site_stripe* own_stripe(struct lt_site_counters
   return &site->stripe[stripe & (LT_SITE_STRIPES - 1)];
 }
 
+/* `weight`: memory to work in. */
 static __always_inline void count_acquired(struct lt_site_counters* site,
-                                           const struct lt_resource* resource) {
+                                           const struct lt_resource* resource,
+                                           struct lt_sampling_weight* weight) {
   struct lt_site_stripe* stripe = own_stripe(site);
   if (!sampling.base) {
     __sync_fetch_and_add(&stripe->acquired_count, 1);
     __sync_fetch_and_add(&stripe->acquired_bytes, resource->weight);
     return;
   }
-  struct lt_sampling_weight weight;
-  weigh(resource, &weight);
+  weigh(resource, weight);
   __sync_fetch_and_add(&stripe->acquired_samples, 1);
-  __sync_fetch_and_add(&stripe->acquired_count, weight.count);
-  __sync_fetch_and_add(&stripe->acquired_bytes, weight.bytes);
-  __sync_fetch_and_add(&stripe->count_variance, weight.count_variance);
-  __sync_fetch_and_add(&stripe->bytes_variance, weight.bytes_variance);
+  __sync_fetch_and_add(&stripe->acquired_count, weight->count);
+  __sync_fetch_and_add(&stripe->acquired_bytes, weight->bytes);
+  __sync_fetch_and_add(&stripe->count_variance, weight->count_variance);
+  __sync_fetch_and_add(&stripe->bytes_variance, weight->bytes_variance);
 }
 
 /* The class of an age: see struct lt_site_lifetimes. */

@@ -64,7 +64,8 @@ static __always_inline __u64 id_from(__u64 hash) {
   return hash < LT_STACK_ID_FIRST ? LT_STACK_ID_FIRST : hash;
 }
 
-/* Hashes thread->frames[0, words) into thread->hash. Global, like walk_stack. */
+/* Hashes thread->frames[0, words) into thread->hash. A global function: the verifier checks it once
+ * and by itself. */
 __noinline int hash_frames(struct lt_thread* thread, __u32 words, __u32 image) {
   if (!thread) return 0;
   __u64 id = mix(0x9e3779b97f4a7c15ULL, image | (__u64)thread->unloads << 32);
@@ -152,7 +153,7 @@ static __always_inline __u64 identify_stack(struct lt_thread* thread, __u32 word
   return id;
 }
 
-/* The id of the stack at thread->registers: recalled, else walked. Global, like walk_stack. */
+/* The id of the stack at thread->registers: recalled, else walked. Global, like hash_frames. */
 __weak __noinline __u64 stack_of(struct lt_thread* thread) {
   if (!thread) return LT_STACK_ID_NONE;
   __u64 id = recall_stack(thread);

@@ -13,9 +13,11 @@
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/losses.bpf.h"
 #include "bpf/lib/processes.bpf.h"
+#include "bpf/lib/rows.bpf.h"
 #include "bpf/lib/unwind_scratch.bpf.h"
 #include "leaktrace/pg_abi.h"
 #include "leaktrace/python_abi.h"
+#include "leaktrace/sampling.h"
 
 /* The outermost call of one kind that a thread is in, from its entry probe to its return probe. */
 struct lt_call {
@@ -78,7 +80,8 @@ struct lt_pg_sending {
   __u8 reserved[6];
 };
 
-/* Below 8 KiB: since 7.0 the kernel gives task storage no more. */
+/* With the kernel's own header (up to 128 bytes) at most 8 KiB: since 7.0 the kernel gives task
+ * storage no more. */
 struct lt_thread {
   __u32 epoch; /* state_epoch when these were looked up */
   __u32 image; /* of its process; 0: not traced */
@@ -92,6 +95,13 @@ struct lt_thread {
   __u64 sampling_interval;             /* that it was drawn for */
   __u64 last_released;                 /* by this thread; 0 once it has acquired again */
   struct lt_call calls[LT_KIND_SLOTS]; /* by kind */
+  /* What the programs work on, here because the calls of a program share 512 bytes of stack. */
+  struct lt_arguments arguments;
+  struct lt_resource_key key;          /* of what is acquired or released */
+  struct lt_resource resource;         /* that resource */
+  struct lt_site_key site;             /* where it was acquired */
+  struct lt_sampling_weight weight;    /* what it stands for */
+  __u64 pg_read[LT_PG_NAME_BYTES / 8]; /* from an object of libpq, or a name */
   struct lt_pg_sending pg_sending;
   struct lt_registers registers;    /* where a walk begins */
   struct lt_stack_hash hash;        /* of the frames it found */
@@ -104,6 +114,7 @@ struct lt_thread {
   __u64 python_code[LT_PYTHON_CODE_WORDS];
   struct lt_recall recalls[LT_RECALLS];
 };
+_Static_assert(sizeof(struct lt_thread) <= 8192 - 128, "too large for task storage");
 
 /* Made on a thread's first call; the kernel frees it with the task. */
 struct {

@@ -25,11 +25,10 @@ static __always_inline void read_registers(struct pt_regs* ctx, struct lt_regist
 
 /*
  * Walks the stack from thread->registers into thread->frames; returns the number of frames and
- * leaves the reason for the end in thread->reason. A global function: the verifier checks it once
- * and by itself, however many programs call it.
+ * leaves the reason for the end in thread->reason. Part of the one function that calls it
+ * (stack_of), for the walk is the deepest chain of calls that a program has.
  */
-__noinline __u32 walk_stack(struct lt_thread* thread) {
-  if (!thread) return 0;
+static __always_inline __u32 walk_stack(struct lt_thread* thread) {
   __u32 tgid = bpf_get_current_pid_tgid() >> 32;
   return unwind_user_stack(tgid, &thread->registers, thread->frames, &thread->scratch,
                            &thread->reason);
