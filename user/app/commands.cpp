@@ -11,6 +11,7 @@
 #include "user/app/debug_files.h"
 #include "user/app/doctor.h"
 #include "user/app/live_trace.h"
+#include "user/app/privileges.h"
 #include "user/app/probe_listing.h"
 #include "user/app/replayed_trace.h"
 #include "user/app/reporting.h"
@@ -83,6 +84,11 @@ class RecordingSink final : public collect::RecordSink {
   symbolize::Symbolizer& symbolizer_;
 };
 
+/// The file that a report goes to; empty: none.
+std::string output_file(const ReportOptionsLine& options) {
+  return options.output == "-" ? std::string() : options.output;
+}
+
 LiveTraceConfig config_of(const Target& target, const TraceOptions& trace,
                           const std::vector<model::Kind>& kinds) {
   LiveTraceConfig config;
@@ -109,6 +115,7 @@ Result<int> run_command(const TraceCommand& command) {
   config.max_size = command.report.max_size;
   bool prints_intervals =
       command.report.each_interval || (!command.trace.quiet && !started_command);
+  config.output = output_file(command.report);
   config.walk_each_interval =
       prints_intervals && (command.report.older_seconds.has_value() || command.report.show_blocks);
   collect::TraceSink sink(trace);
@@ -140,6 +147,7 @@ Result<int> run_command(const RecordCommand& command) {
   LiveTraceConfig config = config_of(command.target, command.trace, command.kinds);
   config.min_size = command.min_size;
   config.max_size = command.max_size;
+  config.output = command.file;
 
   collect::TraceSink model_sink(trace);
   RecordingSink file_sink(**file, trace, symbolizer);
@@ -160,10 +168,12 @@ Result<int> run_command(const RecordCommand& command) {
 
 Result<int> run_command(const ReportCommand& command) {
   symbolize::Symbolizer symbolizer;
-  auto replayed = replay_recording(command.file, symbolizer);
-  if (!replayed) return replayed.unexpected();
   auto reporter = Reporter::create(command.report, STDOUT_FILENO, symbolizer);
   if (!reporter) return reporter.unexpected();
+  auto given_up = give_up_privileges({.output = output_file(command.report)});
+  if (!given_up) return given_up.unexpected();
+  auto replayed = replay_recording(command.file, symbolizer);
+  if (!replayed) return replayed.unexpected();
   auto written = reporter->write_final(replayed->trace, replayed->cut_off);
   if (!written) return written.unexpected();
   return reporter->flagged() ? kFlaggedStatus : 0;

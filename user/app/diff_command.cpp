@@ -9,6 +9,7 @@
 #include "user/analyze/diff.h"
 #include "user/app/commands.h"
 #include "user/app/debug_files.h"
+#include "user/app/privileges.h"
 #include "user/app/replayed_trace.h"
 #include "user/app/reporting.h"
 #include "user/app/version.h"
@@ -47,12 +48,14 @@ Result<analyze::DiffRecording> read_side(const std::string& path, const DiffComm
 Result<int> run_command(const DiffCommand& command) {
   auto format = output::find_diff_format(command.format);
   if (!format) return format.unexpected();
+  auto file = open_output(command.output);
+  if (!file) return file.unexpected();
+  auto given_up = give_up_privileges({.output = command.output == "-" ? "" : command.output});
+  if (!given_up) return given_up.unexpected();
   auto older = read_side(command.older, command);
   if (!older) return older.unexpected();
   auto newer = read_side(command.newer, command);
   if (!newer) return newer.unexpected();
-  auto file = open_output(command.output);
-  if (!file) return file.unexpected();
 
   analyze::DiffOptions options{.top = command.top, .tool_version = kVersion};
   if (!options.top && command.format == "text") options.top = kTopOfText;

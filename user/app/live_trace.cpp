@@ -107,9 +107,29 @@ Result<std::unique_ptr<LiveTrace>> LiveTrace::create(LiveTraceConfig config,
   if (!signals) return signals.unexpected();
   std::unique_ptr<LiveTrace> trace(
       new LiveTrace(std::move(config), std::move(outputs), std::move(*signals)));
-  auto opened = trace->open();
+  auto opened = trace->fork_command();
+  if (opened) opened = trace->give_up_privileges();
+  if (opened) opened = trace->open();
   if (!opened) return opened.unexpected();
   return trace;
+}
+
+// First of all, for the command is to have what leaktrace was given, and nothing that it opens.
+Result<void> LiveTrace::fork_command() {
+  if (config_.target.command.empty()) return {};
+  auto launcher = tracer::Launcher::launch(config_.target.command);
+  if (!launcher) return launcher.unexpected();
+  launcher_ = std::move(*launcher);
+  return {};
+}
+
+Result<void> LiveTrace::give_up_privileges() {
+  probe_mode_ = choose_probe_mode(config_.trace.probe_mode);
+  return app::give_up_privileges({.traces = true,
+                                  .single_probes = probe_mode_ == tracer::ProbeMode::single,
+                                  .priority = config_.trace.budget_percent.has_value(),
+                                  .signals = launcher_.has_value() || config_.trace.follow,
+                                  .output = config_.output});
 }
 
 Result<void> LiveTrace::open() {
@@ -129,7 +149,7 @@ Result<void> LiveTrace::open() {
   options.limits.pg_connections = config_.trace.max_connections;
   options.limits.pg_text_bytes = config_.trace.sql_bytes;
   options.rows = wanted_rows(config_.kinds, config_.trace.sees_free);
-  options.mode = choose_probe_mode(config_.trace.probe_mode);
+  options.mode = probe_mode_;
   options.follow = config_.trace.follow;
   options.unwind_cache = config_.trace.unwind_cache.value_or(unwind::default_cache_folder());
   auto overhead = OverheadControl::create({.budget_percent = config_.trace.budget_percent,
@@ -270,9 +290,6 @@ Result<void> LiveTrace::arm_timers() {
 }
 
 Result<void> LiveTrace::start_command() {
-  auto launcher = tracer::Launcher::launch(config_.target.command);
-  if (!launcher) return launcher.unexpected();
-  launcher_ = std::move(*launcher);
   auto attached = tracer_->attach_before_exec(launcher_->pid());
   if (!attached) return attached;
   return launcher_->release();

@@ -35,6 +35,7 @@ struct LiveTraceConfig {
   std::vector<model::Kind> kinds;   ///< empty: all
   bool kinds_told = false;          ///< by the user
   bool walk_each_interval = false;  ///< single blocks are wanted in each interval's report
+  std::string output;               ///< file that is given its name at the end; empty: none
 };
 
 /// Where the trace and its findings go.
@@ -51,6 +52,9 @@ struct LiveTraceOutputs {
 ///        ▲────────── fork, exec, exit, code mapped ──┘
 class LiveTrace {
  public:
+  /// Forks the command, if there is one, which keeps what privileges this process has, and gives
+  /// up all that tracing does not need, in this process for good: see give_up_privileges(). Before
+  /// any thread is started.
   [[nodiscard]] static Result<std::unique_ptr<LiveTrace>> create(LiveTraceConfig config,
                                                                  LiveTraceOutputs outputs);
 
@@ -67,6 +71,8 @@ class LiveTrace {
  private:
   LiveTrace(LiveTraceConfig config, LiveTraceOutputs outputs, SignalReader signals);
 
+  [[nodiscard]] Result<void> fork_command();
+  [[nodiscard]] Result<void> give_up_privileges();
   [[nodiscard]] Result<void> open();
   [[nodiscard]] Result<void> start_command();
   [[nodiscard]] Result<void> attach_running();
@@ -104,6 +110,7 @@ class LiveTrace {
   LiveTraceConfig config_;
   LiveTraceOutputs outputs_;
   SignalReader signals_;
+  tracer::ProbeMode probe_mode_ = tracer::ProbeMode::single;
   std::unique_ptr<tracer::Tracer> tracer_;
   std::unique_ptr<OverheadControl> overhead_;
   std::unique_ptr<PostgresTrace> postgres_;

@@ -65,6 +65,7 @@ struct Debuginfod::Work {
     std::string why;
   };
 
+  void start();
   void run();
   File fetch(Client* client, const std::string& build_id);
   static int on_progress(Client* client, long received, long total);
@@ -106,6 +107,19 @@ Debuginfod::Work::File Debuginfod::Work::fetch(Client* client, const std::string
   return file;
 }
 
+// With the first file that is asked for: until then the process gives up privileges, which a thread
+// would keep.
+void Debuginfod::Work::start() {
+  if (thread.joinable()) return;
+  // Signals are for the thread that waits for them.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread = std::thread(&Work::run, this);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 void Debuginfod::Work::run() {
   Client* client = library.begin();
   if (client != nullptr) {
@@ -143,13 +157,6 @@ Result<std::unique_ptr<Debuginfod>> Debuginfod::create() {
   auto work = std::make_unique<Work>();
   work->library = *library;
   Work::get_user_data = library->get_user_data;
-  // Signals are for the thread that waits for them.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  work->thread = std::thread(&Work::run, work.get());
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return std::unique_ptr<Debuginfod>(new Debuginfod(std::move(work)));
 }
 
@@ -159,13 +166,14 @@ Debuginfod::~Debuginfod() {
     work_->stopping = true;
   }
   work_->changed.notify_all();
-  work_->thread.join();
+  if (work_->thread.joinable()) work_->thread.join();
 }
 
 Debuginfod::Answer Debuginfod::fetch(const std::string& build_id) {
   const std::lock_guard lock(work_->mutex);
   auto [entry, added] = work_->files.try_emplace(build_id);
   if (added) {
+    work_->start();
     work_->queue.push_back(build_id);
     work_->changed.notify_all();
   }

@@ -185,6 +185,14 @@ bool sessions_work() {
   return try_uprobe_session(context).state == Finding::State::yes;
 }
 
+bool single_probes_need_admin() {
+  const QuietLibbpf quiet;
+  const Features nothing;
+  TrialContext context = begin_trials(nothing);
+  (void)try_uprobe(context);
+  return context.uprobe_needs_admin;
+}
+
 Features probe_features() {
   const QuietLibbpf quiet;
   Features features;

@@ -65,4 +65,8 @@ struct Features {
 /// Do sessions, for entry and return at once? (Linux 6.13)
 [[nodiscard]] bool sessions_work();
 
+/// Does the kernel refuse probes through perf_event_open for want of CAP_SYS_ADMIN, with the
+/// capabilities that are in effect now? (Linux 6.16, and stable kernels since)
+[[nodiscard]] bool single_probes_need_admin();
+
 }  // namespace leaktrace::tracer
