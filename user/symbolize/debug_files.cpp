@@ -5,32 +5,44 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <array>
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "user/base/log.h"
-#include "user/symbolize/open_file.h"
 
 namespace leaktrace::symbolize {
 namespace {
 
-std::unique_ptr<ElfFile> open_elf(const std::string& path, const std::string& root) {
-  auto fd = open_regular(path, root);
-  if (!fd) return nullptr;
+/// Larger debug files are not compared by the checksum of .gnu_debuglink, which is that of the
+/// whole file: a second of reading or so.
+constexpr std::uint64_t kMaxChecked = std::uint64_t{2} << 30;
+
+/// Null when there is no such file, an error when it may not or cannot be read.
+Result<std::unique_ptr<ElfFile>> try_elf(const std::string& path, const ForeignRoot& root) {
+  auto fd = open_foreign(root, path);
+  if (!fd) return fd.unexpected();
+  if (!*fd) return std::unique_ptr<ElfFile>();
   auto file = ElfFile::open(std::move(*fd));
-  if (!file) {
-    log::debug("{}{}: {}", root, path, file.error().what);
-    return nullptr;
-  }
-  return std::move(*file);
+  if (!file) return fail(fmt::format("{}{}: {}", root.name(), path, file.error().what));
+  return file;
 }
 
-std::vector<std::string> roots(const std::string& root) {
-  return root.empty() ? std::vector<std::string>{""} : std::vector<std::string>{"", root};
+std::unique_ptr<ElfFile> open_elf(const std::string& path, const ForeignRoot& root) {
+  auto file = try_elf(path, root);
+  if (file) return std::move(*file);
+  log::debug("{}", file.error().what);
+  return nullptr;
+}
+
+/// Where a file is looked for by its build id: nobody but the owner of the host chooses what lies
+/// there.
+std::vector<ForeignRoot> host_and(const ForeignRoot& root) {
+  return root.is_host() ? std::vector{root} : std::vector{ForeignRoot(), root};
 }
 
 // A file's debug link may name the file itself, once it is installed.
@@ -38,7 +50,6 @@ bool has_debug_info(const ElfFile& file) {
   return file.section(".debug_info") || file.section(".zdebug_info");
 }
 
-// The checksum of .gnu_debuglink: that of the whole debug file.
 std::uint32_t crc_of(const ElfFile& file) {
   std::vector<unsigned char> buffer(1 << 16);
   uLong crc = ::crc32(0, nullptr, 0);
@@ -51,14 +62,26 @@ std::uint32_t crc_of(const ElfFile& file) {
   }
 }
 
-bool same_build(const ElfFile& file, const DebugFileQuery& query) {
-  std::string build_id = file.build_id();
-  if (!query.build_id.empty() && !build_id.empty()) return build_id == query.build_id;
-  return crc_of(file) == query.link->crc;
+/// Why the file is not the one that the link means; empty when it is.
+std::string why_other_build(const ElfFile& file, const DebugFileQuery& query) {
+  constexpr const char* kOther = "is of another build";
+  const std::string build_id = file.build_id();
+  if (!query.build_id.empty() && !build_id.empty()) {
+    return build_id == query.build_id ? "" : kOther;
+  }
+  if (file.size() > kMaxChecked) {
+    return fmt::format("has no build id and more than {} GiB to compare", kMaxChecked >> 30);
+  }
+  return crc_of(file) == query.link->crc ? "" : kOther;
+}
+
+bool is_hex_digit(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
 std::string build_id_path(const std::string& build_id, std::string_view suffix) {
-  if (build_id.size() < 4) return {};
+  // A recording may say anything in its place.
+  if (build_id.size() < 4 || !std::ranges::all_of(build_id, is_hex_digit)) return {};
   return fmt::format("/usr/lib/debug/.build-id/{}/{}{}", build_id.substr(0, 2), build_id.substr(2),
                      suffix);
 }
@@ -68,7 +91,7 @@ class Search {
  public:
   Search(const DebugFileQuery& query, const ElfFile* module) : query_(query), module_(module) {}
 
-  [[nodiscard]] std::unique_ptr<ElfFile> by_build_id(const std::string& root) {
+  [[nodiscard]] std::unique_ptr<ElfFile> by_build_id(const ForeignRoot& root) {
     const std::string path = build_id_path(query_.build_id, ".debug");
     auto file = path.empty() ? nullptr : open_elf(path, root);
     if (!file) return nullptr;
@@ -76,15 +99,17 @@ class Search {
     return take(std::move(file), path);
   }
 
-  [[nodiscard]] std::unique_ptr<ElfFile> by_link(const std::string& root) {
+  [[nodiscard]] std::unique_ptr<ElfFile> by_link() {
     const std::filesystem::path folder = std::filesystem::path(query_.path).parent_path();
     const std::filesystem::path global = "/usr/lib/debug";
     for (const auto& place : {folder, folder / ".debug", global / folder.relative_path()}) {
       const std::string path = place / query_.link->name;
-      auto file = open_elf(path, root);
+      auto opened = try_elf(path, query_.root);
+      if (!opened) refused_.add(path, opened.error().what);
+      auto file = opened ? std::move(*opened) : nullptr;
       if (!file || !has_debug_info(*file)) continue;
-      if (!same_build(*file, query_)) {
-        refuse(path, "is of another build");
+      if (const std::string why = why_other_build(*file, query_); !why.empty()) {
+        refuse(path, why);
       } else if (auto taken = take(std::move(file), path)) {
         return taken;
       }
@@ -111,76 +136,77 @@ class Search {
   FileLosses refused_;
 };
 
-std::unique_ptr<ElfFile> search(Search& search, const DebugFileQuery& query) {
-  for (const std::string& root : roots(query.root)) {
-    if (auto file = search.by_build_id(root)) return file;
+DebugFile search(Search& search, const DebugFileQuery& query) {
+  for (const ForeignRoot& root : host_and(query.root)) {
+    if (auto file = search.by_build_id(root)) return {std::move(file), root};
   }
   // The format allows a plain file name only.
-  if (!query.link || query.link->name.empty() || query.link->name.find('/') != std::string::npos)
-    return nullptr;
-  for (const std::string& root : roots(query.root)) {
-    if (auto file = search.by_link(root)) return file;
-  }
-  return nullptr;
+  const bool usable = query.link && !query.link->name.empty() &&
+                      query.link->name.find('/') == std::string::npos &&
+                      query.path.starts_with('/');
+  return {usable ? search.by_link() : nullptr, query.root};
 }
 
 }  // namespace
 
-std::unique_ptr<ElfFile> find_by_build_id(const std::string& build_id, const std::string& root) {
+std::unique_ptr<ElfFile> find_by_build_id(const std::string& build_id, const ForeignRoot& root) {
   const std::string path = build_id_path(build_id, ".debug");
   auto file = path.empty() ? nullptr : open_elf(path, root);
   return file && file->build_id() == build_id ? std::move(file) : nullptr;
 }
 
-std::unique_ptr<ElfFile> find_debug_file(const DebugFileQuery& query, const ElfFile* module,
-                                         FileLosses& losses) {
+DebugFile find_debug_file(const DebugFileQuery& query, const ElfFile* module, FileLosses& losses) {
   Search places(query, module);
-  auto file = search(places, query);
-  if (!file) places.tell(losses);
-  return file;
+  DebugFile found = search(places, query);
+  if (!found.file) places.tell(losses);
+  return found;
 }
 
 std::unique_ptr<SplitPackage> find_package(const DebugFileQuery& query) {
-  const std::string by_id = build_id_path(query.build_id, ".dwp");
-  for (const std::string& root : roots(query.root)) {
-    for (const std::string& path :
-         {query.path + ".dwp", "/usr/lib/debug" + query.path + ".dwp", by_id}) {
-      auto file = path.starts_with('/') ? open_elf(path, root) : nullptr;
-      auto package = file ? SplitPackage::open(std::move(file)) : nullptr;
-      if (package) return package;
-    }
+  const auto open = [](const std::string& path, const ForeignRoot& root) {
+    auto file = path.starts_with('/') ? open_elf(path, root) : nullptr;
+    return file ? SplitPackage::open(std::move(file)) : nullptr;
+  };
+  for (const std::string& path : {query.path + ".dwp", "/usr/lib/debug" + query.path + ".dwp"}) {
+    if (auto package = open(path, query.root)) return package;
+  }
+  for (const ForeignRoot& root : host_and(query.root)) {
+    if (auto package = open(build_id_path(query.build_id, ".dwp"), root)) return package;
   }
   return nullptr;
 }
 
-std::unique_ptr<ElfFile> find_split_file(const DebugFileQuery& query, const std::string& location,
-                                         const std::string& name, const std::string& folder,
-                                         const std::function<bool(const ElfFile&)>& fits) {
+Result<std::unique_ptr<ElfFile>> find_split_file(const DebugFileQuery& query,
+                                                 const std::string& location,
+                                                 const std::string& name, const std::string& folder,
+                                                 const std::function<bool(const ElfFile&)>& fits) {
   using Path = std::filesystem::path;
   const Path module_folder = Path(query.path).parent_path();
   const Path file_folder = Path(location).parent_path();
-  for (const std::string& root : roots(query.root)) {
-    // A folder of the compilation may be relative (-ffile-prefix-map).
-    for (const Path& path :
-         {Path(folder) / name, module_folder / name, module_folder / folder / name,
-          file_folder / name, file_folder / folder / name}) {
-      if (!path.is_absolute()) continue;
-      auto file = open_elf(path.lexically_normal(), root);
-      if (file && fits(*file)) return file;
+  std::optional<Error> refused;
+  // A folder of the compilation may be relative (-ffile-prefix-map).
+  for (const Path& path : {Path(folder) / name, module_folder / name, module_folder / folder / name,
+                           file_folder / name, file_folder / folder / name}) {
+    if (!path.is_absolute()) continue;
+    auto file = try_elf(path.lexically_normal(), query.root);
+    if (!file) {
+      refused = file.error();
+    } else if (*file && fits(**file)) {
+      return file;
     }
   }
-  return nullptr;
+  if (refused) return fail(refused->what);
+  return std::unique_ptr<ElfFile>();
 }
 
 std::unique_ptr<ElfFile> find_alternate_file(const AlternateLink& link, const std::string& path,
-                                             const std::string& root) {
-  const std::filesystem::path place = std::filesystem::path(path).parent_path() / link.name;
-  for (const std::string& top : roots(root)) {
+                                             const ForeignRoot& root) {
+  for (const ForeignRoot& top : host_and(root)) {
     if (auto file = find_by_build_id(link.build_id, top)) return file;
-    auto file = open_elf(place.lexically_normal(), top);
-    if (file && file->build_id() == link.build_id) return file;
   }
-  return nullptr;
+  const std::filesystem::path place = std::filesystem::path(path).parent_path() / link.name;
+  auto file = place.is_absolute() ? open_elf(place.lexically_normal(), root) : nullptr;
+  return file && file->build_id() == link.build_id ? std::move(file) : nullptr;
 }
 
 }  // namespace leaktrace::symbolize

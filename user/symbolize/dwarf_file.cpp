@@ -43,13 +43,15 @@ std::unique_ptr<DwarfFile> DwarfFile::open(const ElfFile& file, const DebugFileQ
   return result->units_.empty() ? nullptr : std::move(result);
 }
 
-void DwarfFile::set_alternate(const std::string& root) {
+void DwarfFile::set_alternate(const ForeignRoot& root) {
   const char* name = nullptr;
   const void* id = nullptr;
   const ssize_t size = ::dwelf_dwarf_gnu_debugaltlink(dwarf_.get(), &name, &id);
   if (size == 0) return;
-  if (size > 0)
-    alternate_file_ = find_alternate_file({name, hex(id, size)}, file_.location(), root);
+  if (size > 0) {
+    alternate_file_ =
+        find_alternate_file({name, hex(id, size)}, path_in_root(root, file_.fd()), root);
+  }
   if (!alternate_file_) {
     losses_.add(path_,
                 fmt::format("names in {}, which was not found", size > 0 ? name : "a dwz file"), 1);

@@ -40,7 +40,7 @@ class DwarfFile {
 
   DwarfFile(const ElfFile& file, const DebugFileQuery& query, FileLosses& losses)
       : file_(file), path_(query.path), losses_(losses), split_(file, query, losses) {}
-  void set_alternate(const std::string& root);
+  void set_alternate(const ForeignRoot& root);
   void read_units();
   void read_units_without_ranges();
 

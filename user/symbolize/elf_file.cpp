@@ -9,8 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <filesystem>
-#include <system_error>
+#include <cstring>
 
 #include "user/base/file.h"
 
@@ -24,8 +23,31 @@ Result<std::unique_ptr<ElfFile>> ElfFile::open(UniqueFd fd) {
   file->size_ = info.st_size;
   file->modified_ = info.st_mtim;
   file->fd_ = std::move(fd);
-  file->elf_.reset(::elf_begin(file->fd_.get(), ELF_C_READ_MMAP, nullptr));
+  auto mapped = MappedFile::map(file->fd_.get());
+  if (!mapped) return mapped.unexpected();
+  file->mapped_ = std::move(*mapped);
+  // Not by elf_begin(): what it maps could be cut before anyone knows where it lies.
+  if (!file->make_headers_writable()) return fail(describe_errno("cannot map the file", errno));
+  file->elf_.reset(::elf_memory(file->mapped_.data(), file->mapped_.bytes().size()));
   return check(std::move(file));
+}
+
+// libelf takes a file in memory for its own, and notes in the section headers what it has unpacked
+// (elf_compress). Their number is elsewhere where it is too large for the file's header: then all
+// that follows may be headers.
+bool ElfFile::make_headers_writable() const {
+  const std::string_view bytes = mapped_.bytes();
+  const auto protect = [&](const auto& header, std::uint64_t entry_size) {
+    const std::uint64_t count = header.e_shnum == 0 ? bytes.size() / entry_size : header.e_shnum;
+    return mapped_.make_writable(header.e_shoff, count * entry_size);
+  };
+  if (bytes.size() < sizeof(Elf64_Ehdr)) return true;  // no ELF file
+  Elf64_Ehdr header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  if (header.e_ident[EI_CLASS] == ELFCLASS64) return protect(header, sizeof(Elf64_Shdr));
+  Elf32_Ehdr header32;
+  std::memcpy(&header32, bytes.data(), sizeof(header32));
+  return protect(header32, sizeof(Elf32_Shdr));
 }
 
 Result<std::unique_ptr<ElfFile>> ElfFile::from_memory(std::vector<char> bytes) {
@@ -53,11 +75,6 @@ void ElfFile::read_code_sections() {
   }
   std::sort(code_.begin(), code_.end(),
             [](const AddressRange& a, const AddressRange& b) { return a.begin < b.begin; });
-}
-
-std::string ElfFile::location() const {
-  std::error_code error;
-  return std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", fd_.get()), error);
 }
 
 std::string ElfFile::build_id() const {
@@ -156,6 +173,7 @@ AddressRange ElfFile::in_code(AddressRange range) const {
 
 bool ElfFile::unchanged() const {
   if (!fd_) return true;
+  if (mapped_.cut()) return false;
   struct stat info {};
   return ::fstat(fd_.get(), &info) == 0 && info.st_size == size_ &&
          info.st_mtim.tv_sec == modified_.tv_sec && info.st_mtim.tv_nsec == modified_.tv_nsec;

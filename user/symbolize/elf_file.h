@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "user/base/mapped_file.h"
 #include "user/base/result.h"
 #include "user/base/unique_fd.h"
 #include "user/symbolize/segment_map.h"
@@ -27,8 +28,8 @@ struct DebugLink {
   std::uint32_t crc = 0;
 };
 
-/// An ELF file that is open for reading, mapped rather than read. Strings and sections taken from
-/// it live as long as it does.
+/// An ELF file that is open for reading, mapped rather than read (MappedFile says why that is safe
+/// when it is cut). Strings and sections taken from it live as long as it does.
 class ElfFile {
  public:
   [[nodiscard]] static Result<std::unique_ptr<ElfFile>> open(UniqueFd fd);
@@ -41,8 +42,8 @@ class ElfFile {
   [[nodiscard]] Elf* elf() const { return elf_.get(); }
   /// The descriptor, or -1 for a file in memory.
   [[nodiscard]] int fd() const { return fd_.get(); }
-  /// Where the kernel says that the file lies now; empty for a file in memory.
-  [[nodiscard]] std::string location() const;
+  /// Bytes that it had when it was opened; 0 for a file in memory.
+  [[nodiscard]] std::uint64_t size() const { return static_cast<std::uint64_t>(size_); }
   /// Lower-case hex; empty when the file has none.
   [[nodiscard]] std::string build_id() const;
   [[nodiscard]] std::optional<DebugLink> debug_link() const;
@@ -69,8 +70,8 @@ class ElfFile {
   /// is not code. Linkers leave functions that they dropped at address 0 or near the last address.
   [[nodiscard]] AddressRange in_code(AddressRange range) const;
 
-  /// The file still is what was mapped: not cut, not written to. Reading a mapping behind the end
-  /// of a file that was cut is a SIGBUS, so ask before each use.
+  /// The file still is what was mapped: not cut, not written to. What was read of one that is not
+  /// may be anything.
   [[nodiscard]] bool unchanged() const;
 
  private:
@@ -82,7 +83,10 @@ class ElfFile {
   void read_code_sections();
   [[nodiscard]] Elf_Scn* find_section(std::string_view name) const;
 
+  [[nodiscard]] bool make_headers_writable() const;
+
   UniqueFd fd_;
+  MappedFile mapped_;
   std::vector<char> bytes_;  ///< of a file in memory
   off_t size_ = 0;
   timespec modified_{};

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "user/base/file.h"
+#include "user/base/foreign_file.h"
 #include "user/base/log.h"
 #include "user/symbolize/debug_files.h"
 #include "user/symbolize/mini_debug_info.h"
-#include "user/symbolize/open_file.h"
 
 namespace leaktrace::symbolize {
 namespace {
@@ -26,8 +26,7 @@ Result<std::unique_ptr<ElfFile>> open_if_same_build(UniqueFd fd, const ModuleFil
   return file;
 }
 
-// The file that the caller holds, else the one under the module's path. Without a build id to
-// compare, the host's file of that name says nothing about that of a process with another root.
+// The file that the caller holds, else the one that has the module's path in its process's root.
 Result<std::unique_ptr<ElfFile>> open_module(const ModuleFile& module) {
   if (module.fd) {
     UniqueFd own(::fcntl(module.fd.get(), F_DUPFD_CLOEXEC, 0));
@@ -35,13 +34,10 @@ Result<std::unique_ptr<ElfFile>> open_module(const ModuleFile& module) {
     return open_if_same_build(std::move(own), module);
   }
   if (!module.path.starts_with('/')) return fail("no file");
-  auto fd = open_regular(module.path, module.root);
-  auto file = fd ? open_if_same_build(std::move(*fd), module) : fd.unexpected();
-  if (file || module.root.empty() || module.build_id.empty()) return file;
-  auto on_host = open_regular(module.path);
-  if (!on_host) return file;
-  auto host_file = open_if_same_build(std::move(*on_host), module);
-  return host_file ? std::move(host_file) : std::move(file);
+  auto fd = open_foreign(module.root, module.path);
+  if (!fd) return fd.unexpected();
+  if (!*fd) return fail(describe_errno(module.root.name() + module.path, ENOENT));
+  return open_if_same_build(std::move(*fd), module);
 }
 
 // At a place where no character of UTF-8 is torn.
@@ -108,8 +104,8 @@ void ModuleSymbols::prefer_symbol(std::string& function, std::uint64_t begin) {
 void ModuleSymbols::open_debug_file() {
   if (std::exchange(debug_file_looked_for_, true)) return;
   if (file_) query_.link = file_->debug_link();
-  debug_file_ = find_debug_file(query_, file_.get(), losses_);
-  if (debug_file_) debug_dwarf_ = DwarfFile::open(*debug_file_, query_, losses_);
+  DebugFile found = find_debug_file(query_, file_.get(), losses_);
+  if (found.file) use_debug_file(std::move(found));
   const bool wanted = !file_ && !debug_file_ && query_.path.starts_with('/');
   if (wanted) losses_.add(query_.path, why_unread_);
   fetching_ = debuginfod_ != nullptr && !debug_file_ && !dwarf_ && !query_.build_id.empty();
@@ -131,8 +127,14 @@ void ModuleSymbols::take_fetched() {
     return;
   }
   symbols_.reset();  // made anew with those of the debug file
-  debug_file_ = std::move(*file);
-  debug_dwarf_ = DwarfFile::open(*debug_file_, query_, losses_);
+  use_debug_file({std::move(*file), ForeignRoot()});
+}
+
+void ModuleSymbols::use_debug_file(DebugFile found) {
+  debug_file_ = std::move(found.file);
+  DebugFileQuery query = query_;
+  query.root = std::move(found.root);
+  debug_dwarf_ = DwarfFile::open(*debug_file_, query, losses_);
 }
 
 SymbolTable& ModuleSymbols::symbols() {

@@ -38,6 +38,7 @@ class ModuleSymbols {
   /// is what its users know (malloc for __libc_malloc) or says more (a mangled name).
   void prefer_symbol(std::string& function, std::uint64_t begin);
   void open_debug_file();
+  void use_debug_file(DebugFile found);
   /// Takes the debug file that was asked for, if it has come.
   void take_fetched();
   SymbolTable& symbols();

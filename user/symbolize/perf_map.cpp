@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/symbolize/perf_map.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +12,7 @@
 #include <vector>
 
 #include "user/base/file.h"
+#include "user/base/foreign_file.h"
 #include "user/base/log.h"
 
 namespace leaktrace::symbolize {
@@ -41,17 +39,6 @@ std::vector<std::uint32_t> status_numbers(std::string_view status, std::string_v
   }
 }
 
-/// The process's /tmp, wherever links within its root lead.
-UniqueFd open_tmp(pid_t pid) {
-  UniqueFd root(
-      ::open(fmt::format("/proc/{}/root", pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root) return {};
-  struct open_how how {};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root.get(), "tmp", &how, sizeof(how))));
-}
-
 }  // namespace
 
 PerfMap::PerfMap(UniqueFd folder, std::string name, uid_t owner)
@@ -62,9 +49,11 @@ std::optional<PerfMap> PerfMap::open(pid_t pid) {
   if (!status) return std::nullopt;
   const auto pids = status_numbers(*status, "NSpid");  // outermost namespace first
   const auto uids = status_numbers(*status, "Uid");    // real, effective, saved, file system
-  UniqueFd tmp = open_tmp(pid);
-  if (pids.empty() || uids.size() < 2 || !tmp) return std::nullopt;
-  PerfMap map(std::move(tmp), fmt::format("perf-{}.map", pids.back()), uids[1]);
+  auto root = ForeignRoot::open(fmt::format("/proc/{}/root", pid));
+  if (pids.empty() || uids.size() < 2 || !root) return std::nullopt;
+  auto tmp = open_foreign_folder(*root, "/tmp");
+  if (!tmp) return std::nullopt;
+  PerfMap map(std::move(*tmp), fmt::format("perf-{}.map", pids.back()), uids[1]);
   if (auto read = map.refresh(); !read) {
     log::debug("{} of process {}: {}", map.path_, pid, read.error().what);
     return std::nullopt;
@@ -73,27 +62,14 @@ std::optional<PerfMap> PerfMap::open(pid_t pid) {
   return map;
 }
 
-Result<UniqueFd> PerfMap::open_file(struct stat& info) const {
-  // Looked at before it is opened: opening a pipe or a device can block or do harm.
-  UniqueFd found(::openat(folder_.get(), name_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!found && errno == ENOENT) return UniqueFd();
-  if (!found || ::fstat(found.get(), &info) != 0) {
-    return fail(describe_errno("cannot look at the perf map", errno));
-  }
-  if (!S_ISREG(info.st_mode)) return fail("the perf map is not a regular file");
-  if (info.st_uid != owner_ && info.st_uid != 0) {
-    return fail("the perf map belongs to another user than the process");
-  }
-  UniqueFd fd(::open(fmt::format("/proc/self/fd/{}", found.get()).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail(describe_errno("cannot open the perf map", errno));
-  return fd;
-}
-
 Result<void> PerfMap::refresh() {
-  struct stat info {};
-  auto fd = open_file(info);
+  auto fd = open_foreign_in(folder_.get(), name_, owner_);
   if (!fd) return fd.unexpected();
   if (!*fd) return {};
+  struct stat info {};
+  if (::fstat(fd->get(), &info) != 0) {
+    return fail(describe_errno("cannot look at the perf map", errno));
+  }
   const auto size = static_cast<std::uint64_t>(info.st_size);
   if (info.st_dev != device_ || info.st_ino != inode_ || size < offset_) {
     names_.clear();

@@ -43,7 +43,6 @@ class PerfMap {
  private:
   PerfMap(UniqueFd folder, std::string name, uid_t owner);
 
-  [[nodiscard]] Result<UniqueFd> open_file(struct stat& info) const;
   [[nodiscard]] Result<void> read_new(int fd, std::uint64_t size);
 
   UniqueFd folder_;   ///< the process's /tmp; held, so that it can be read after the exit

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "user/base/file.h"
+#include "user/base/foreign_file.h"
 #include "user/symbolize/dies.h"
 #include "user/symbolize/elf_builder.h"
 
@@ -28,6 +29,9 @@ struct SplitUnits::Skeleton {
 };
 
 namespace {
+
+/// The debug information of one source file; the largest known take some 100 MB.
+constexpr std::uint64_t kMaxSplitFile = std::uint64_t{512} << 20;
 
 constexpr std::uint64_t kV4Code = 1;
 constexpr std::uint64_t kV5Code = 2;
@@ -187,8 +191,15 @@ std::optional<Dwarf_Die> SplitUnits::find(Dwarf_Die unit) {
   if (!skeleton) return std::nullopt;
   if (!made_) make_skeletons(::dwarf_cu_getdwarf(unit.cu));
   auto own = own_.find(skeleton->offset);
-  UniqueFd split_file = own == own_.end() ? UniqueFd() : open_split_file(*skeleton);
-  auto found = split_file ? link(own->second, split_file) : std::nullopt;
+  Result<UniqueFd> split_file = UniqueFd();
+  if (own != own_.end()) split_file = open_split_file(*skeleton);
+  if (!split_file) {
+    losses_.add(query_.path,
+                "units whose split debug information may not be read: " + split_file.error().what,
+                1);
+    return std::nullopt;
+  }
+  auto found = *split_file ? link(own->second, *split_file) : std::nullopt;
   if (!found) {
     if (why_missing_.empty()) {
       why_missing_ = fmt::format(
@@ -201,22 +212,27 @@ std::optional<Dwarf_Die> SplitUnits::find(Dwarf_Die unit) {
   return found;
 }
 
-UniqueFd SplitUnits::open_split_file(const Skeleton& skeleton) {
+Result<UniqueFd> SplitUnits::open_split_file(const Skeleton& skeleton) {
   if (package_) {
     if (auto image = package_->carve(skeleton.dwo_id)) return file_in_memory(*image);
   }
   return open_dwo(skeleton);
 }
 
-UniqueFd SplitUnits::open_dwo(const Skeleton& skeleton) const {
+// A copy: libdw maps what it opens, and would not survive that the file is cut.
+Result<UniqueFd> SplitUnits::open_dwo(const Skeleton& skeleton) const {
   const char* folder = skeleton.folder == nullptr ? "" : skeleton.folder;
-  const auto file = find_split_file(
-      query_, file_.location(), skeleton.name, folder,
+  auto file = find_split_file(
+      query_, path_in_root(query_.root, file_.fd()), skeleton.name, folder,
       [&](const ElfFile& candidate) { return has_unit(candidate, skeleton.dwo_id); });
-  return file ? UniqueFd(::fcntl(file->fd(), F_DUPFD_CLOEXEC, 0)) : UniqueFd();
+  if (!file) return file.unexpected();
+  if (!*file) return UniqueFd();
+  auto copy = copy_foreign((*file)->fd(), kMaxSplitFile);
+  if (!copy) return fail(fmt::format("{}: {}", skeleton.name, copy.error().what));
+  return copy;
 }
 
-// libdw opens the slot, reads the file into memory and closes it.
+// libdw opens the slot, maps the file and closes it.
 std::optional<Dwarf_Die> SplitUnits::link(Dwarf_Die& own, const UniqueFd& split_file) {
   if (::dup3(split_file.get(), slot_.get(), O_CLOEXEC) < 0) return std::nullopt;
   Dwarf_Die split{};

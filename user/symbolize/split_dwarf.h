@@ -19,13 +19,14 @@
 
 namespace leaktrace::symbolize {
 
-/// The units that the skeletons of one file stand for, from a package (.dwp) or from .dwo files, on
-/// the host or under the root of the process.
+/// The units that the skeletons of one file stand for, from a package (.dwp) or from .dwo files in
+/// the root of the process.
 ///
 /// libdw finds .dwo files by itself, but only under the very name that the skeleton gives, and no
 /// packages. So it is given skeletons of our own making, that say the same and name a descriptor:
 ///
-///   skeleton of the file ─▶ our skeleton ─▶ /proc/self/fd/N ─▶ .dwo file, or image cut from a .dwp
+///   skeleton of the file ─▶ our skeleton ─▶ /proc/self/fd/N ─▶ copy of a .dwo file, or of its part
+///   of a .dwp
 class SplitUnits {
  public:
   /// `file`, `losses` must outlive this; `query` says what the file is the debug information of.
@@ -43,8 +44,8 @@ class SplitUnits {
   [[nodiscard]] static std::optional<Skeleton> read_skeleton(Dwarf_Die unit);
   void make_skeletons(Dwarf* dwarf);
   [[nodiscard]] std::string skeleton_bytes(const Skeleton& skeleton) const;
-  [[nodiscard]] UniqueFd open_split_file(const Skeleton& skeleton);
-  [[nodiscard]] UniqueFd open_dwo(const Skeleton& skeleton) const;
+  [[nodiscard]] Result<UniqueFd> open_split_file(const Skeleton& skeleton);
+  [[nodiscard]] Result<UniqueFd> open_dwo(const Skeleton& skeleton) const;
   [[nodiscard]] std::optional<Dwarf_Die> link(Dwarf_Die& own, const UniqueFd& split_file);
 
   struct DwarfEnd {
@@ -60,7 +61,7 @@ class SplitUnits {
   std::unique_ptr<ElfFile> own_file_;
   std::unique_ptr<Dwarf, DwarfEnd> own_dwarf_;
   std::unordered_map<Dwarf_Off, Dwarf_Die> own_;  ///< by the offset of the file's skeleton
-  std::string why_missing_;
+  std::string why_missing_;                       ///< said of all of them in the words of the first
 };
 
 /// Debug information without content, to be given to dwarf_setalt() where the file that

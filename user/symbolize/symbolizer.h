@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "user/base/foreign_file.h"
 #include "user/base/result.h"
 #include "user/base/unique_fd.h"
 #include "user/model/record.h"
@@ -20,8 +21,8 @@ struct ModuleFile {
   model::ModuleId id;
   std::string path;      ///< as the process sees it: for messages, and to find debug files
   std::string build_id;  ///< lower-case hex, or empty
-  UniqueFd fd;       ///< open for reading; none: `path` under `root` is tried, if its build id fits
-  std::string root;  ///< "/proc/PID/root" or empty: debug files are looked for under it too
+  UniqueFd fd;       ///< open for reading; none: `path` in `root` is tried, if its build id fits
+  ForeignRoot root;  ///< what `path` and names of debug files are resolved in
 };
 
 /// Addresses to functions, files and lines, with inlined frames expanded.

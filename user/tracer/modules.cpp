@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/tracer/modules.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
 
@@ -12,15 +11,23 @@ namespace {
 
 // /proc/PID/map_files leads to the very file that is mapped, whatever its name is now; it needs
 // CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN. Else the name, when it still is the same file.
-UniqueFd open_mapped_file(pid_t pid, const Mapping& mapping) {
-  UniqueFd fd(
-      ::open(fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, mapping.start, mapping.end).c_str(),
-             O_RDONLY | O_CLOEXEC));
-  if (fd) return fd;
-  fd = UniqueFd(::open(path_in_root(pid, mapping.path).c_str(), O_RDONLY | O_CLOEXEC));
+Result<UniqueFd> open_mapped_file(pid_t pid, const ForeignRoot& root, const Mapping& mapping) {
+  auto mapped = open_foreign_link(
+      fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, mapping.start, mapping.end));
+  if (mapped && *mapped) return mapped;
+  auto named = open_foreign(root, mapping.path);
   struct stat info {};
-  if (fd && ::fstat(fd.get(), &info) == 0 && info.st_ino == mapping.inode) return fd;
-  return UniqueFd();
+  if (named && *named && ::fstat(named->get(), &info) == 0 && info.st_ino != mapping.inode) {
+    named = UniqueFd();
+  }
+  if (named && !*named) return fail("the file that is mapped has no name any more");
+  return named;
+}
+
+// A process that is gone has no root: its files are looked for by build id only then.
+ForeignRoot root_of(pid_t pid) {
+  auto root = ForeignRoot::open(fmt::format("/proc/{}/root", pid));
+  return root ? std::move(*root) : ForeignRoot::none();
 }
 
 }  // namespace
@@ -32,11 +39,13 @@ const Module* ModuleTable::find_or_open(pid_t pid, const Mapping& mapping) {
   auto module = std::make_unique<Module>();
   module->id = static_cast<std::uint32_t>(modules_.size() + 1);
   module->path = mapping.path;
-  module->root = fmt::format("/proc/{}/root", pid);
-  module->fd = open_mapped_file(pid, mapping);
-  if (!module->fd) {
-    log::warning("cannot open {} of process {}: its functions are not traced and have no names",
-                 mapping.path, pid);
+  module->root = root_of(pid);
+  auto fd = open_mapped_file(pid, module->root, mapping);
+  if (fd) module->fd = std::move(*fd);
+  if (!fd) {
+    log::warning(
+        "cannot open {} of process {}: its functions are not traced and have no names ({})",
+        mapping.path, pid, fd.error().what);
   } else if (auto image = ElfImage::read(module->fd.get(), wanted_)) {
     module->image = std::move(*image);
     if (find_function(module->image, kPythonEvaluation) != nullptr) {

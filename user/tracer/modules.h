@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "user/base/foreign_file.h"
 #include "user/base/unique_fd.h"
 #include "user/tracer/elf_image.h"
 #include "user/tracer/procfs.h"
@@ -23,7 +24,7 @@ namespace leaktrace::tracer {
 struct Module {
   std::uint32_t id = 0;  ///< from 1
   std::string path;      ///< as the process sees it
-  std::string root;      ///< "/proc/PID/root" of the process that it was first seen in
+  ForeignRoot root;      ///< of the process that it was first seen in
   UniqueFd fd;
   ElfImage image;                     ///< empty when the file could not be read as ELF
   std::optional<PythonImage> python;  ///< of a file that has CPython's interpreter

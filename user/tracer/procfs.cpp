@@ -2,7 +2,6 @@
 #include "user/tracer/procfs.h"
 
 #include <elf.h>
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/sysmacros.h>
@@ -18,7 +17,7 @@
 #include <system_error>
 
 #include "user/base/file.h"
-#include "user/base/unique_fd.h"
+#include "user/base/foreign_file.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -65,17 +64,15 @@ std::string cgroup_of(std::string_view text) {
 
 Result<void> check_elf_class(pid_t pid) {
   std::string exe = fmt::format("/proc/{}/exe", pid);
-  UniqueFd fd(::open(exe.c_str(), O_RDONLY | O_CLOEXEC));
+  auto fd = open_foreign_link(exe);
   if (!fd) {
-    if (errno == EACCES || errno == EPERM) {
-      return fail(fmt::format("may not look into process {}", pid),
-                  "it belongs to someone else: run leaktrace as root, or see leaktrace doctor for "
-                  "the capabilities that it needs");
-    }
-    return fail(fmt::format("process {} ended while attaching", pid));
+    return fail(fmt::format("may not look into process {}", pid),
+                "it belongs to someone else: run leaktrace as root, or see leaktrace doctor for "
+                "the capabilities that it needs");
   }
+  if (!*fd) return fail(fmt::format("process {} ended while attaching", pid));
   std::array<unsigned char, EI_NIDENT> identity{};
-  if (::pread(fd.get(), identity.data(), identity.size(), 0) !=
+  if (::pread(fd->get(), identity.data(), identity.size(), 0) !=
       static_cast<ssize_t>(identity.size())) {
     return fail(fmt::format("cannot read the program of process {}", pid));
   }

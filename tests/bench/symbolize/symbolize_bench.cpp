@@ -66,7 +66,7 @@ std::vector<std::uint64_t> code_addresses(const std::string& path, std::size_t c
 
 Symbolizer& open_module(Symbolizer& symbolizer, const std::string& path) {
   symbolizer.add_module(
-      {kModule, path, "", UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), ""});
+      {kModule, path, "", UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), {}});
   return symbolizer;
 }
 

@@ -17,7 +17,7 @@ void look_up_all_over(const std::uint8_t* bytes, std::size_t size) {
   }
   constexpr model::ModuleId kModule{1};
   Symbolizer symbolizer;
-  symbolizer.add_module({kModule, "/damaged", "", std::move(fd), ""});
+  symbolizer.add_module({kModule, "/damaged", "", std::move(fd), {}});
   // The fixtures' code lies in the first pages, or from 4 MiB on.
   for (std::uint64_t base : {std::uint64_t{0}, std::uint64_t{0x400000}}) {
     for (std::uint64_t at = 0; at < 0x4000; at += 97) {

@@ -144,7 +144,7 @@ TEST_F(DebuginfodClient, NamesComeWhenTheFileIsHere) {
   ASSERT_TRUE(debuginfod) << debuginfod.error().message();
   Symbolizer symbolizer;
   symbolizer.use(std::move(*debuginfod));
-  symbolizer.add_module({kModule, prog_, "", {}, ""});
+  symbolizer.add_module({kModule, prog_, "", {}, {}});
   const std::uint64_t address = own_addresses(fixture("chain.dwarf5")).at("holder") - 1;
   EXPECT_EQ(symbolizer.look_up(kModule, address).size(), 1U) << "it must not wait";
   EXPECT_TRUE(symbolizer.debuginfod()->wait(30s, always));
@@ -163,7 +163,7 @@ TEST_F(DebuginfodClient, WhatNoServerHasIsALossAndAskedForOnce) {
   Symbolizer symbolizer;
   symbolizer.use(std::move(*debuginfod));
   run(fmt::format("strip -o '{}' '{}'", prog_.string(), fixture("chain.dwarf4").string()));
-  symbolizer.add_module({kModule, prog_, "", {}, ""});
+  symbolizer.add_module({kModule, prog_, "", {}, {}});
   (void)symbolizer.look_up(kModule, 0x1150);
   EXPECT_TRUE(symbolizer.debuginfod()->wait(30s, always));
   (void)symbolizer.look_up(kModule, 0x1150);

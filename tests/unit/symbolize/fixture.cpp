@@ -90,12 +90,19 @@ std::map<std::string, std::uint64_t> nm(const fs::path& file, const std::string&
   return symbols;
 }
 
+ForeignRoot root_at(const std::string& folder) {
+  if (folder.empty()) return {};
+  auto root = ForeignRoot::open(folder);
+  EXPECT_TRUE(root) << folder;
+  return root ? *root : ForeignRoot::none();
+}
+
 std::vector<model::SourceFrame> look_up_in(const fs::path& file, std::uint64_t address,
                                            const std::string& root) {
   Symbolizer symbolizer;
   UniqueFd fd(::open((root + file.string()).c_str(), O_RDONLY | O_CLOEXEC));
   EXPECT_TRUE(fd) << root << file;
-  symbolizer.add_module({kModule, file, "", std::move(fd), root});
+  symbolizer.add_module({kModule, file, "", std::move(fd), root_at(root)});
   return symbolizer.look_up(kModule, address);
 }
 

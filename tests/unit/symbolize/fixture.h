@@ -41,6 +41,9 @@ void run(const std::string& command);
                                                          std::uint64_t address,
                                                          const std::string& root = {});
 
+/// The folder as the root of a process; empty: the host's.
+[[nodiscard]] ForeignRoot root_at(const std::string& folder);
+
 /// A folder that is removed with its content.
 class TemporaryFolder {
  public:

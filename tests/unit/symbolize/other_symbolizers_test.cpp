@@ -96,7 +96,7 @@ class OtherSymbolizers : public ::testing::TestWithParam<std::string> {
     path_ = fixture(GetParam());
     addresses_ = text_addresses(path_);
     ASSERT_EQ(addresses_.size(), kAddresses);
-    symbolizer_.add_module({kModule, path_, "", {}, ""});
+    symbolizer_.add_module({kModule, path_, "", {}, {}});
     std::ofstream list(folder_.path() / "addresses");
     for (std::uint64_t address : addresses_) list << fmt::format("{:#x}\n", address);
   }

@@ -75,7 +75,7 @@ TEST_F(SeparateFiles, AreFoundByBuildId) {
 TEST_F(SeparateFiles, AreFoundByBuildIdWhenTheProgramIsGone) {
   const std::string id = build_id_of(fixture("chain.dwarf5"));
   split("chain.dwarf5", debug_path(id));
-  expect_whole(look_up({kModule, "/no/such/file", id, {}, root_}));
+  expect_whole(look_up({kModule, "/no/such/file", id, {}, root_at(root_)}));
 }
 
 TEST_F(SeparateFiles, OfAnotherBuildAreNotTaken) {
@@ -139,28 +139,28 @@ TEST_F(SeparateFiles, SharedPartsInADwzFileAreFollowed) {
 
 TEST_F(SeparateFiles, AModuleWithoutDescriptorIsOpenedByItsPathUnderTheRoot) {
   split("chain.dwarf5", debug_path(build_id_of(fixture("chain.dwarf5"))));
-  expect_whole(look_up({kModule, "/opt/app/prog", "", {}, root_}));
-  expect_whole(look_up({kModule, "/opt/app/prog", build_id_of(on_disk()), {}, root_}));
+  expect_whole(look_up({kModule, "/opt/app/prog", "", {}, root_at(root_)}));
+  expect_whole(look_up({kModule, "/opt/app/prog", build_id_of(on_disk()), {}, root_at(root_)}));
 }
 
 TEST_F(SeparateFiles, AModuleWithoutDescriptorIsOpenedByItsPathOnTheHost) {
   address_ = own_addresses(fixture("chain.dwarf5")).at("holder") - 1;
   const std::string path = fixture("chain.dwarf5");
   const std::string id = build_id_of(path);
-  expect_whole(look_up({kModule, path, "", {}, ""}));
-  expect_whole(look_up({kModule, path, id, {}, ""}));
-  expect_whole(look_up({kModule, path, id, {}, folder_.path()}));
-  // A file of that name on the host says nothing about a process with another root.
-  expect_unknown(look_up({kModule, path, "", {}, folder_.path()}));
+  expect_whole(look_up({kModule, path, "", {}, {}}));
+  expect_whole(look_up({kModule, path, id, {}, {}}));
+  // A process with another root may have chosen the name: nothing on the host is opened by it.
+  expect_unknown(look_up({kModule, path, id, {}, root_at(folder_.path())}));
+  expect_unknown(look_up({kModule, path, "", {}, root_at(folder_.path())}));
 }
 
 TEST_F(SeparateFiles, AFileOfAnotherBuildThanTheTracedOneIsNotUsed) {
   address_ = own_addresses(fixture("chain.dwarf5")).at("holder") - 1;
   const std::string path = fixture("chain.dwarf5");
   const std::string other = build_id_of(fixture("chain.dwarf4"));
-  expect_unknown(look_up({kModule, path, other, {}, ""}));
+  expect_unknown(look_up({kModule, path, other, {}, {}}));
   expect_unknown(
-      look_up({kModule, path, other, UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), ""}));
+      look_up({kModule, path, other, UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), {}}));
 }
 
 TEST_F(SeparateFiles, AFileThatWasDeletedIsReadThroughItsDescriptor) {
@@ -169,7 +169,7 @@ TEST_F(SeparateFiles, AFileThatWasDeletedIsReadThroughItsDescriptor) {
   fs::copy_file(fixture("chain.dwarf5"), copy);
   UniqueFd fd(::open(copy.c_str(), O_RDONLY | O_CLOEXEC));
   fs::remove(copy);
-  expect_whole(look_up({kModule, copy, "", std::move(fd), ""}));
+  expect_whole(look_up({kModule, copy, "", std::move(fd), {}}));
 }
 
 TEST_F(SeparateFiles, AFileThatIsCutWhileItIsOpenGivesNoNamesAndNoCrash) {
@@ -177,7 +177,7 @@ TEST_F(SeparateFiles, AFileThatIsCutWhileItIsOpenGivesNoNamesAndNoCrash) {
   const std::string copy = folder_.path() / "copy";
   fs::copy_file(fixture("chain.dwarf5"), copy);
   Symbolizer symbolizer;
-  symbolizer.add_module({kModule, copy, "", UniqueFd(::open(copy.c_str(), O_RDONLY)), ""});
+  symbolizer.add_module({kModule, copy, "", UniqueFd(::open(copy.c_str(), O_RDONLY)), {}});
   expect_whole(symbolizer.look_up(kModule, address_));
   fs::resize_file(copy, 100);
   expect_unknown(symbolizer.look_up(kModule, address_));
@@ -191,16 +191,16 @@ TEST_F(SeparateFiles, AModuleThatWasNeverAddedIsUnknown) {
 
 TEST_F(SeparateFiles, WhatIsNoElfFileIsUnknown) {
   std::ofstream(folder_.path() / "text") << "#!/bin/sh\n";
-  expect_unknown(look_up({kModule, folder_.path() / "text", "", {}, ""}));
-  expect_unknown(look_up({kModule, "/dev/zero", "", {}, ""}));
-  expect_unknown(look_up({kModule, "[heap]", "", {}, ""}));
+  expect_unknown(look_up({kModule, folder_.path() / "text", "", {}, {}}));
+  expect_unknown(look_up({kModule, "/dev/zero", "", {}, {}}));
+  expect_unknown(look_up({kModule, "[heap]", "", {}, {}}));
 }
 
 TEST_F(SeparateFiles, ManyModulesAreClosedAndReadAgain) {
   const std::string path = fixture("chain.dwarf5");
   address_ = own_addresses(path).at("holder") - 1;
   Symbolizer symbolizer;
-  for (std::uint32_t i = 1; i <= 600; ++i) symbolizer.add_module({{i}, path, "", {}, ""});
+  for (std::uint32_t i = 1; i <= 600; ++i) symbolizer.add_module({{i}, path, "", {}, {}});
   for (std::uint32_t i = 1; i <= 600; ++i) (void)symbolizer.look_up({i}, address_);
   expect_whole(symbolizer.look_up({1}, address_));
   expect_whole(symbolizer.look_up({600}, address_));
