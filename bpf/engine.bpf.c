@@ -37,6 +37,9 @@ const volatile __u64 max_size = ~0ULL;
 
 const volatile __u32 stack_depth = LT_MAX_FRAMES;
 
+const volatile __u32 own_pid_level = 0; /* bpf/lib/pids.bpf.h */
+const volatile __u32 own_pid_namespace = 0;
+
 const volatile __u64 max_threads = 65536;
 __u64 known_threads;
 volatile __u32 state_epoch = 1;

@@ -7,10 +7,8 @@
  * A call is told from those of other processes of the same executable by a random number that it
  * passes and returns: process ids do not serve, for in a pid namespace the kernel's are not ours.
  */
-#include "vmlinux.h"
-
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
+#include "bpf/lib/common.bpf.h"
+#include "bpf/lib/pids.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -84,6 +82,23 @@ int run_loop(struct pt_regs* ctx) {
   rounds = 0;
   bpf_loop(127, count_round, NULL, 0);
   if (rounds == 127) __sync_fetch_and_add(&hits, 1);
+  return 0;
+}
+
+/* The pid namespace of the process that runs this program (BPF_PROG_TEST_RUN): user space cannot
+ * see how deep it is. */
+__u32 seen_level;
+__u32 seen_namespace;
+__u32 seen_tid;
+
+SEC("raw_tp")
+int see_pid_namespace(void* ctx) {
+  const struct task_struct* task = bpf_get_current_task_btf();
+  const struct pid* pid = BPF_CORE_READ(task, thread_pid);
+  seen_level = BPF_CORE_READ(pid, level);
+  const struct upid* number = number_at(pid, seen_level);
+  seen_namespace = namespace_of(number);
+  seen_tid = BPF_CORE_READ(number, nr);
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
 #include "bpf/lib/own_stack.bpf.h"
+#include "bpf/lib/pids.bpf.h"
 #include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/python.bpf.h"
 #include "bpf/lib/threads.bpf.h"
@@ -45,12 +46,12 @@ static __always_inline void share_mappings(__u32 parent_tgid, __u32 child_tgid) 
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child) {
-  __u32 parent_tgid = parent->tgid;
-  __u32 child_tgid = child->tgid;
-  if (parent_tgid == child_tgid) return 0; /* a thread */
+  if (parent->tgid == child->tgid) return 0; /* a thread */
+  __u32 parent_tgid = tgid_of(parent);
   struct lt_process* process = bpf_map_lookup_elem(&processes, &parent_tgid);
   if (!process || !(process->flags & LT_PROCESS_FOLLOW)) return 0;
 
+  __u32 child_tgid = tgid_of(child);
   struct lt_process copy = {.flags = LT_PROCESS_FOLLOW};
   if (process->flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE))
     copy.flags |= LT_PROCESS_STOP_ONCE;
@@ -86,7 +87,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(follow_exec, struct task_struct* task, pid_t old_pid) {
   struct lt_process* process = current_process();
   if (!process) return 0;
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u32 tgid = current_tgid();
   forget_thread(task);        /* no call of the old image returns */
   forget_code(tgid, process); /* nor is anything mapped where it was */
 
@@ -105,7 +106,7 @@ int BPF_PROG(follow_exec, struct task_struct* task, pid_t old_pid) {
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(follow_exit, struct task_struct* task) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u32 tgid = current_tgid();
   forget_thread(task);
   struct lt_process* process = bpf_map_lookup_elem(&processes, &tgid);
   if (!process) return 0;
@@ -157,7 +158,7 @@ int code_mapped(struct pt_regs* ctx) {
     process->unloads++;
     change_state();
   }
-  send_process(LT_EVENT_CODE_MAPPED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
+  send_process(LT_EVENT_CODE_MAPPED, current_tgid(), process->image, 0, 0);
   return 0;
 }
 
@@ -168,6 +169,6 @@ int entry_reached(struct pt_regs* ctx) {
   struct lt_process* process = current_process();
   if (!process || !(process->flags & LT_PROCESS_STARTING)) return 0;
   process->flags &= ~LT_PROCESS_STARTING;
-  send_process(LT_EVENT_ENTRY_REACHED, bpf_get_current_pid_tgid() >> 32, process->image, 0, 0);
+  send_process(LT_EVENT_ENTRY_REACHED, current_tgid(), process->image, 0, 0);
   return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/losses.bpf.h"
+#include "bpf/lib/pids.bpf.h"
 
 /* Everything that is not a counter: stacks once, ranges, and what processes do. User space sets
  * the size. */
@@ -31,7 +32,7 @@ static __always_inline __u64 without_haste(void) {
 }
 
 static __always_inline void fill_header(struct lt_event_header* header, __u32 type, __u32 image) {
-  __u64 pid_tgid = bpf_get_current_pid_tgid();
+  __u64 pid_tgid = current_pid_tgid();
   header->type = type;
   header->tgid = pid_tgid >> 32;
   header->tid = (__u32)pid_tgid;

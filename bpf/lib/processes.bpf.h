@@ -3,8 +3,10 @@
 #define LEAKTRACE_PROCESSES_BPF_H
 
 #include "bpf/lib/common.bpf.h"
+#include "bpf/lib/pids.bpf.h"
 
-/* The traced processes by pid (tgid); user space adds the first, fork and exec the rest. */
+/* The traced processes by pid (tgid) in leaktrace's pid namespace; user space adds the first, fork
+ * and exec the rest. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 16384);
@@ -20,7 +22,7 @@ static __always_inline void change_state(void) {
 }
 
 static __always_inline struct lt_process* current_process(void) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u32 tgid = current_tgid();
   return bpf_map_lookup_elem(&processes, &tgid);
 }
 

@@ -12,6 +12,7 @@
 
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/losses.bpf.h"
+#include "bpf/lib/pids.bpf.h"
 #include "bpf/lib/processes.bpf.h"
 #include "bpf/lib/rows.bpf.h"
 #include "bpf/lib/unwind_scratch.bpf.h"
@@ -90,7 +91,7 @@ struct lt_thread {
   __u32 hits;   /* of probes; wraps */
   __u32 reason; /* enum lt_stack_flags: why the walk ended */
   __u32 native_frames;
-  __u32 reserved;
+  __u32 tgid; /* in leaktrace's pid namespace */
   __u64 bytes_to_sample;
   __u64 sampling_interval;             /* that it was drawn for */
   __u64 last_released;                 /* by this thread; 0 once it has acquired again */
@@ -140,10 +141,13 @@ static __always_inline struct lt_thread* new_thread(void) {
   }
   struct lt_thread* thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
                                                   BPF_LOCAL_STORAGE_GET_F_CREATE);
-  if (thread) return thread;
-  __sync_fetch_and_add(&known_threads, -1);
-  lose(LT_LOSS_KERNEL_MEMORY);
-  return NULL;
+  if (!thread) {
+    __sync_fetch_and_add(&known_threads, -1);
+    lose(LT_LOSS_KERNEL_MEMORY);
+    return NULL;
+  }
+  thread->tgid = current_tgid();
+  return thread;
 }
 
 /* The same, found or made. */

@@ -29,8 +29,7 @@ static __always_inline void read_registers(struct pt_regs* ctx, struct lt_regist
  * (stack_of), for the walk is the deepest chain of calls that a program has.
  */
 static __always_inline __u32 walk_stack(struct lt_thread* thread) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
-  return unwind_user_stack(tgid, &thread->registers, thread->frames, &thread->scratch,
+  return unwind_user_stack(thread->tgid, &thread->registers, thread->frames, &thread->scratch,
                            &thread->reason);
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
 
@@ -73,7 +74,8 @@ std::vector<std::string> exactly(const std::vector<std::string>& more) {
   return options;
 }
 
-Attached::Attached(std::vector<pid_t> targets, const std::vector<std::string>& options) {
+Attached::Attached(std::vector<pid_t> targets, const std::vector<std::string>& options,
+                   std::vector<std::string> enter) {
   std::vector<std::string> arguments = {
       "--verbose", "attach", "--format", "json", "-o", dir_.file("report.json"), "--top", "100000"};
   for (const pid_t pid : targets) {
@@ -81,7 +83,8 @@ Attached::Attached(std::vector<pid_t> targets, const std::vector<std::string>& o
     arguments.push_back(std::to_string(pid));
   }
   arguments.insert(arguments.end(), options.begin(), options.end());
-  process_ = std::make_unique<Process>(leaktrace_command(arguments));
+  std::ranges::copy(leaktrace_command(arguments), std::back_inserter(enter));
+  process_ = std::make_unique<Process>(std::move(enter));
   const bool ready = wait_until(
       [&] { return !process_->running() || said_attached(process_->err(), targets); }, Seconds(60));
   if (!ready || !process_->running()) {

@@ -42,7 +42,9 @@ TracedRun run_traced(const std::vector<std::string>& command,
 /// exactly().
 class Attached {
  public:
-  Attached(std::vector<pid_t> targets, const std::vector<std::string>& options = {});
+  /// `enter`: words before the command, that run it elsewhere.
+  Attached(std::vector<pid_t> targets, const std::vector<std::string>& options = {},
+           std::vector<std::string> enter = {});
 
   [[nodiscard]] Process& process() { return *process_; }
   /// Ends it with SIGINT, as a person does, and waits; the report it wrote.

@@ -28,6 +28,9 @@ std::string_view state_name(Finding::State state) {
 
 std::string_view verdict(const Diagnosis& diagnosis) {
   if (diagnosis.can_trace()) return "leaktrace can trace here";
+  const auto* ids = diagnosis.features.find("process_ids");
+  if (ids != nullptr && ids->state == Finding::State::no)
+    return "leaktrace cannot trace here: process ids cannot be told";
   const bool untried = std::ranges::any_of(diagnosis.features.findings, [](const auto& finding) {
     return finding.required && finding.state == Finding::State::unknown;
   });

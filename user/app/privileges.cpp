@@ -17,6 +17,7 @@
 #include "user/base/confinement.h"
 #include "user/tracer/capabilities.h"
 #include "user/tracer/features.h"
+#include "user/tracer/pid_namespace.h"
 
 namespace leaktrace::app {
 namespace {
@@ -63,6 +64,7 @@ bool raise_priority_limit() {
 }  // namespace
 
 Result<void> check_privileges() {
+  if (auto pids = tracer::check_pid_namespace(); !pids) return pids;
   auto capabilities = tracer::read_capabilities();
   if (!capabilities) return capabilities.unexpected();
   if (!capabilities->sufficient()) {

@@ -7,7 +7,8 @@
 
 namespace leaktrace::app {
 
-/// May this process trace? The error names what is missing and the command that grants it.
+/// Can this process trace? The error names what is missing, and how to get it: capabilities, BTF, a
+/// /proc of its own pid namespace.
 [[nodiscard]] Result<void> check_privileges();
 
 /// What a command still needs privileges for once it has begun.

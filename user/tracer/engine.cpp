@@ -14,6 +14,7 @@
 #include "engine.skel.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
+#include "user/tracer/pid_namespace.h"
 #include "user/tracer/session_link.h"
 
 namespace leaktrace::tracer {
@@ -74,6 +75,8 @@ Engine::~Engine() = default;
 Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalog::Row>& rows,
                             ProbeMode mode) {
   libbpf_set_print(print_libbpf);
+  const auto pids = own_pid_namespace();
+  if (!pids) return pids.unexpected();
   Skeleton skeleton(engine_bpf__open());
   if (!skeleton) return load_error(-errno);
 
@@ -83,6 +86,8 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   skeleton->rodata->stack_depth = limits.stack_depth;
   skeleton->rodata->max_threads = limits.threads;
   skeleton->rodata->live_buckets = buckets;
+  skeleton->rodata->own_pid_level = pids->level;
+  skeleton->rodata->own_pid_namespace = pids->inode;
   skeleton->rodata->pg_text_bytes = limits.pg_text_bytes;
   skeleton->bss->sampling.base = limits.sampling_base;
   auto& maps = skeleton->maps;

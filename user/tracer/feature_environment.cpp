@@ -14,6 +14,7 @@
 #include "user/base/file.h"
 #include "user/base/unique_fd.h"
 #include "user/tracer/feature_trial.h"
+#include "user/tracer/pid_namespace.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -79,6 +80,19 @@ Trial try_pid_namespace(TrialContext& context) {
   if (context.kernel_tgid == static_cast<std::uint32_t>(::getpid())) return {State::yes, {}};
   return {State::no,
           fmt::format("process {} here is {} to the kernel", ::getpid(), context.kernel_tgid)};
+}
+
+Trial try_process_ids(TrialContext& context) {
+  const auto own = own_pid_namespace();
+  if (own) {
+    return {State::yes, own->level == 0
+                            ? ""
+                            : fmt::format("{} levels below the initial pid namespace", own->level)};
+  }
+  if (auto checked = check_pid_namespace(); !checked) {
+    return {State::no, checked.error().message()};
+  }
+  return {context.so_far->bpf_load ? State::no : State::unknown, own.error().message()};
 }
 
 Trial try_user_namespace(TrialContext& context) {

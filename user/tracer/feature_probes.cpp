@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -131,13 +132,18 @@ Trial try_uprobe_multi_cookie(TrialContext& context) {
 Trial try_uprobe_multi_pid(TrialContext& context) {
   // Before 6.10 (46ba0e49b642 "bpf: fix multi-uprobe PID filtering logic") the filter compared
   // tasks, so that the other threads of the process went unseen.
-  return try_hits(context, "count_entry", Through::multi, {.this_process_only = true},
-                  [&context](Skeleton& skeleton) -> Trial {
-                    const std::uint64_t before = skeleton->bss->hits;
-                    std::thread([&context] { call_target(context, kCalls); }).join();
-                    if (skeleton->bss->hits == before + kCalls) return {Finding::State::yes, {}};
-                    return {Finding::State::no, "only one thread of the process is seen"};
-                  });
+  return try_hits(
+      context, "count_entry", Through::multi, {.this_process_only = true},
+      [&context](Skeleton& skeleton) -> Trial {
+        const std::uint64_t before = skeleton->bss->hits;
+        try {
+          std::thread([&context] { call_target(context, kCalls); }).join();
+        } catch (const std::system_error& error) {
+          return {Finding::State::unknown, fmt::format("no thread can be made: {}", error.what())};
+        }
+        if (skeleton->bss->hits == before + kCalls) return {Finding::State::yes, {}};
+        return {Finding::State::no, "only one thread of the process is seen"};
+      });
 }
 
 Trial try_uprobe_session(TrialContext& context) {

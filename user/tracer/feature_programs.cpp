@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <future>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace leaktrace::tracer {
@@ -97,10 +98,13 @@ Link attach_multi(const bpf_program* program, const AttachOptions& options) {
 }
 
 void detach_later(TrialContext& context, Link link, Skeleton skeleton) {
-  // Where no thread can be made, the standard library drops them when the future goes.
-  context.detaching.push_back(std::async(
-      std::launch::async | std::launch::deferred,
-      [link = std::move(link), skeleton = std::move(skeleton)]() mutable { link.reset(); }));
+  try {
+    context.detaching.push_back(std::async(
+        std::launch::async,
+        [link = std::move(link), skeleton = std::move(skeleton)]() mutable { link.reset(); }));
+  } catch (const std::system_error&) {
+    // No thread can be made. They went with the function, which was waited for.
+  }
 }
 
 UniqueFd attach_session(const bpf_program* program) {

@@ -58,6 +58,7 @@ struct TrialContext {
 // Facts about the system, read from /proc and /sys (feature_environment.cpp).
 [[nodiscard]] Trial try_btf(TrialContext& context);
 [[nodiscard]] Trial try_map_files(TrialContext& context);
+[[nodiscard]] Trial try_process_ids(TrialContext& context);
 [[nodiscard]] Trial try_pid_namespace(TrialContext& context);
 [[nodiscard]] Trial try_user_namespace(TrialContext& context);
 [[nodiscard]] Trial try_cgroup_v2(TrialContext& context);

@@ -80,10 +80,12 @@ constexpr Check kChecks[] = {
      "read, and its functions have no names"},
     {"initial_user_namespace", "capabilities count for the kernel", Weight::fact, nullptr,
      try_user_namespace, "BPF is not for user namespaces: run leaktrace on the host"},
+    {"process_ids", "process ids can be told", Weight::required, nullptr, try_process_ids,
+     "nothing can be traced: leaktrace does not know which process is which"},
     {"initial_pid_namespace", "process ids are the kernel's", Weight::fact,
      &Features::initial_pid_namespace, try_pid_namespace,
-     "process ids here are not those that programs see: run leaktrace on the host or with the "
-     "host's pid namespace (--pid=host)"},
+     "ids are translated; only processes of this pid namespace, and of those within it, can be "
+     "traced"},
     {"cgroup_v2", "control groups, version 2", Weight::fact, nullptr, try_cgroup_v2,
      "processes cannot be chosen by control group: use -p or --comm"},
     {"perf_event_paranoid", "kernel.perf_event_paranoid lets us", Weight::fact, nullptr,

@@ -17,6 +17,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Of the engine (bpf/engine.bpf.c). */
 const volatile __u32 stack_depth = LT_MAX_FRAMES;
 const volatile __u64 max_threads = 65536;
+const volatile __u32 own_pid_level = 0;
+const volatile __u32 own_pid_namespace = 0;
 __u64 known_threads;
 volatile __u32 state_epoch = 1;
 

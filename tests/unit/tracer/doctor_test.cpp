@@ -74,6 +74,14 @@ TEST(DoctorText, TellsALackOfTheKernelFromALackOfPrivileges) {
               StartsWith("leaktrace cannot trace here: the kernel lacks what it needs"));
 }
 
+TEST(DoctorText, SaysThatProcessIdsAreUnknownWhereTheKernelLacksNothing) {
+  auto diagnosis = healthy();
+  diagnosis.features.findings.push_back({"process_ids", "process ids can be told", State::no, true,
+                                         "/proc is of another pid namespace", "nothing"});
+  EXPECT_THAT(doctor_text(diagnosis),
+              StartsWith("leaktrace cannot trace here: process ids cannot be told"));
+}
+
 TEST(DoctorJson, HoldsTheSameUnderStableNames) {
   const auto json = nlohmann::json::parse(doctor_json(unprivileged()));
   EXPECT_EQ(json["version"], 1);
