@@ -3,15 +3,17 @@
  * The engine: programs that know no function by name. What a hooked function does is its catalog
  * row, found by the attach cookie.
  *
- *            entry                                return
+ *            entry                                return (call_returned)
  *   acquire  enter_acquire: remember the size     exit_acquire: success? walk, store, count
  *   replace  enter_replace: take the old one out  exit_acquire: and close the old one
  *   release  enter_release: take out, count       exit_release: ranges whose release failed
  *   note     enter_note: tell user space          exit_note: the same, once it has succeeded
  *
- * Where the kernel has sessions, one program serves entry and return and tells the kernel on entry
- * when it wants no return, as of calls that sampling leaves out; elsewhere they are programs of
- * their own. Of nested calls of one kind on a thread only the outermost counts. A return belongs to
+ * Returns are seen in one of two ways. Of functions that nothing but their `ret` leaves (glibc's
+ * malloc), by the kernel's trampoline: where the kernel has sessions, one program serves entry and
+ * return and tells the kernel on entry when it wants no return, as of calls that sampling leaves
+ * out; elsewhere they are programs of their own. Of all others, by probes on their own return
+ * instructions (user/tracer/function_exits.h). Of nested calls of one kind on a thread only the outermost counts. A return belongs to
  * it when the stack pointer says so, which needs no count of depths that longjmp or an exception
  * could upset. All that walks stacks is in one program, because the verifier looks at the walk once
  * for each program that has it, and attaching waits for that.
@@ -77,8 +79,9 @@ static __always_inline __u64 acquire_point(struct pt_regs* ctx, struct lt_thread
                                            __u32 kind, const struct lt_call* call, __u64 handle) {
   if (handle <= LT_HANDLE_BUSY) return LT_STACK_ID_NONE;
   struct lt_site_key* site_key = &thread->site;
-  *site_key = (struct lt_site_key){
-      .stack_id = capture_stack(ctx, thread), .image = thread->image, .kind = kind};
+  *site_key = (struct lt_site_key){.stack_id = capture_stack_of_call(ctx, thread, call),
+                                   .image = thread->image,
+                                   .kind = kind};
   struct lt_site_counters* site = bpf_map_lookup_elem(&call_sites, site_key);
   int is_new = !site && kind == LT_KIND_PG_RESULT;
   if (!site) site = site_or_new(site_key);
@@ -106,7 +109,7 @@ static __always_inline void acquire_range(struct pt_regs* ctx, struct lt_thread*
   if (call->nested || !wanted_size(call->weight)) flags |= LT_RANGE_NESTED;
   if (row->operation == LT_OP_REPLACE ? call->flags & LT_MREMAP_FIXED : call->flags & LT_MAP_FIXED)
     flags |= LT_RANGE_FIXED;
-  __u64 stack_id = flags & LT_RANGE_NESTED ? 0 : capture_stack(ctx, thread);
+  __u64 stack_id = flags & LT_RANGE_NESTED ? 0 : capture_stack_of_call(ctx, thread, call);
   send_range(LT_EVENT_RANGE_ACQUIRED, thread->image, handle, call->weight, stack_id, flags);
 }
 
@@ -206,16 +209,23 @@ static __always_inline int look_up(struct pt_regs* ctx, struct lt_probe* probe, 
   return 1;
 }
 
-static __always_inline int look_up_entry(struct pt_regs* ctx, struct lt_probe* probe) {
-  if (!look_up(ctx, probe, 1)) return 0;
+static __always_inline void count_instruction(const struct lt_probe* probe) {
   __sync_fetch_and_add(
       probe->cookie & LT_COOKIE_STEPPED ? &probe->hits->stepped : &probe->hits->entries, 1);
+}
+
+static __always_inline int look_up_entry(struct pt_regs* ctx, struct lt_probe* probe) {
+  if (!look_up(ctx, probe, 1)) return 0;
+  count_instruction(probe);
   return 1;
 }
 
 static __always_inline int look_up_return(struct pt_regs* ctx, struct lt_probe* probe) {
   if (!look_up(ctx, probe, 0)) return 0;
-  __sync_fetch_and_add(&probe->hits->returns, 1);
+  if (probe->cookie & LT_COOKIE_AT_RETURN)
+    count_instruction(probe);
+  else
+    __sync_fetch_and_add(&probe->hits->returns, 1);
   return 1;
 }
 
@@ -229,7 +239,7 @@ static __always_inline void end_timing(const struct lt_probe* probe) {
 
 /* On return: true when the outermost call ends here; the row is that call's then. */
 static __always_inline int ends(struct pt_regs* ctx, struct lt_probe* probe) {
-  if (!ends_call(ctx, probe->call)) return 0;
+  if (!ends_call(ctx, probe->call, probe->row->kind, probe->cookie)) return 0;
   probe->call->active = 0;
   probe->row = row_at(probe->call->row);
   return probe->row != NULL;
@@ -264,7 +274,9 @@ static __always_inline int enter_acquire(struct pt_regs* ctx, const struct lt_pr
   if (probe->row->pg_role == LT_PG_GET_RESULT) {
     int begun = begin_get_result(ctx, probe);
     if (begun == LT_PG_NO_RESULT) return 0;
-    if (begun && is_nested(ctx, probe->call)) return 1;
+    if (begun &&
+        is_nested(ctx, probe->call, probe->row->kind, LT_COOKIE_ROW(probe->cookie)))
+      return 1;
   }
   if (!is_outermost(ctx, probe)) return 0;
   read_arguments(ctx, arguments);
@@ -366,6 +378,15 @@ static __always_inline void exit_release(struct pt_regs* ctx, const struct lt_pr
   if (!succeeded(probe->row->success, returned(ctx))) send_restored(probe);
 }
 
+/* The return of any call. */
+static __always_inline void exit_any(struct pt_regs* ctx, struct lt_probe* probe) {
+  if (probe->row->operation != LT_OP_RELEASE)
+    exit_acquiring(ctx, probe);
+  else if (ends(ctx, probe))
+    exit_release(ctx, probe);
+  end_timing(probe);
+}
+
 /* ---- The programs: entry and return apart --------------------------------------------------- */
 
 SEC("uprobe")
@@ -401,23 +422,12 @@ int release_enter(struct pt_regs* ctx) {
   return 0;
 }
 
+/* On the trampoline that the function returned to, or on one of its own return instructions. */
 SEC("uprobe")
-int acquire_exit(struct pt_regs* ctx) {
+int call_returned(struct pt_regs* ctx) {
   struct lt_probe probe;
   keep_own_stack(ctx);
-  if (!look_up_return(ctx, &probe)) return 0;
-  exit_acquiring(ctx, &probe);
-  end_timing(&probe);
-  return 0;
-}
-
-SEC("uprobe")
-int release_exit(struct pt_regs* ctx) {
-  struct lt_probe probe;
-  keep_own_stack(ctx);
-  if (!look_up_return(ctx, &probe)) return 0;
-  if (ends(ctx, &probe)) exit_release(ctx, &probe);
-  end_timing(&probe);
+  if (look_up_return(ctx, &probe)) exit_any(ctx, &probe);
   return 0;
 }
 
@@ -433,6 +443,14 @@ int release_exit(struct pt_regs* ctx) {
 
 static __always_inline int session_entered(struct pt_regs* ctx) {
   return bpf_get_func_ip(ctx) == PT_REGS_IP(ctx);
+}
+
+/* A process whose stacks move (Go) gets no trampoline, also where other processes that share the
+ * probe do: such a call is not followed. Releases are: they need no return. */
+static __always_inline int may_be_entered(const struct lt_probe* probe) {
+  if (probe->cookie & LT_COOKIE_OWN_RETURNS) return 1;
+  if (!(probe->thread->flags & LT_PROCESS_NO_TRAMPOLINES)) return 1;
+  return probe->row->operation == LT_OP_RELEASE && probe->row->extent == LT_EXTENT_POINT;
 }
 
 static __always_inline int enter_any(struct pt_regs* ctx, const struct lt_probe* probe) {
@@ -455,14 +473,12 @@ int call_session(struct pt_regs* ctx) {
   keep_own_stack_in_session(ctx);
   if (session_entered(ctx)) {
     if (!look_up_entry(ctx, &probe)) return LT_SESSION_NO_RETURN;
-    no_return = enter_any(ctx, &probe) ? 0 : LT_SESSION_NO_RETURN;
-  } else {
-    if (!look_up_return(ctx, &probe)) return 0;
-    if (probe.row->operation != LT_OP_RELEASE)
-      exit_acquiring(ctx, &probe);
-    else if (ends(ctx, &probe))
-      exit_release(ctx, &probe);
+    if (!may_be_entered(&probe)) return LT_SESSION_NO_RETURN;
+    int wanted = enter_any(ctx, &probe);
+    no_return = wanted && !(probe.cookie & LT_COOKIE_OWN_RETURNS) ? 0 : LT_SESSION_NO_RETURN;
+    end_timing(&probe);
+  } else if (look_up_return(ctx, &probe)) {
+    exit_any(ctx, &probe);
   }
-  end_timing(&probe);
   return no_return;
 }

@@ -52,7 +52,8 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
   if (!process || !(process->flags & LT_PROCESS_FOLLOW)) return 0;
 
   __u32 child_tgid = tgid_of(child);
-  struct lt_process copy = {.flags = LT_PROCESS_FOLLOW};
+  struct lt_process copy = {.flags =
+                                LT_PROCESS_FOLLOW | (process->flags & LT_PROCESS_NO_TRAMPOLINES)};
   if (process->flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE))
     copy.flags |= LT_PROCESS_STOP_ONCE;
   if (child->mm == parent->mm) { /* vfork: one address space until the child execs */
@@ -93,7 +94,7 @@ int BPF_PROG(follow_exec, struct task_struct* task, pid_t old_pid) {
 
   __u32 old_image = process->image;
   __u32 old_flags = process->flags;
-  process->flags &= ~(LT_PROCESS_FORKED | LT_PROCESS_SHARED);
+  process->flags &= ~(LT_PROCESS_FORKED | LT_PROCESS_SHARED | LT_PROCESS_NO_TRAMPOLINES);
   if (old_flags & LT_PROCESS_STOP_AT_EXEC) process->flags |= LT_PROCESS_STARTING;
   process->image = next_image();
   int lost = send_process(LT_EVENT_PROCESS_EXEC, tgid, process->image, old_image, old_flags);

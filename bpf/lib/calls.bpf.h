@@ -46,9 +46,12 @@ static __always_inline void put_back(struct lt_call* call) {
   if (store_resource(&key, &call->old)) count_released(&call->old, 0);
 }
 
-/* A call left by longjmp or an exception never returns. What it had taken is still there. */
-static __always_inline void abandon(struct lt_call* call) {
-  lose(LT_LOSS_ABANDONED_CALL);
+/*
+ * A call left by longjmp or an exception never returns. What it had taken is still there. Where all
+ * returns of an allocation function are seen, it has given nothing to anybody, and nothing is lost.
+ */
+static __always_inline void abandon(struct lt_call* call, __u32 kind) {
+  if (call->own_returns != LT_ALL_RETURNS || LT_KIND_IS_PG(kind)) lose(LT_LOSS_ABANDONED_CALL);
   if (call->has_old) put_back(call);
   call->active = 0;
 }
@@ -73,30 +76,46 @@ static __always_inline __u64 return_address(struct pt_regs* ctx, __u32 pushed) {
 #endif
 }
 
+/* Is the return address of a call without a trampoline still where it was? A call that was left
+ * unseen leaves its place on the stack to others. */
+static __always_inline int has_its_frame(const struct lt_call* call) {
+  __u64 address = 0;
+  bpf_probe_read_user(&address, sizeof(address), (void*)call->sp);
+  return address == call->return_address;
+}
+
 /*
- * Is the function now entered part of `call`? Deeper in the stack: yes. Shallower: the call was
- * left unseen. At the same depth: either a tail call (reallocarray jumps to realloc), and then the
- * return address is already the trampoline of the outer function's return probe, or a new call
- * after one that was left unseen.
+ * Is the function of row `row` that is now entered part of `call`? Deeper in the stack: yes.
+ * Shallower: the call was left unseen. At the same depth: either a tail call (reallocarray jumps to
+ * realloc), or a new call after one that was left unseen. A tail call finds the trampoline of the
+ * outer function's return probe as its return address; without a trampoline it finds the outer
+ * function's own, and is of another function.
  */
-static __always_inline int is_nested(struct pt_regs* ctx, struct lt_call* call) {
+static __always_inline int is_nested(struct pt_regs* ctx, struct lt_call* call, __u32 kind,
+                                     __u32 row) {
   if (!call->active || is_of_past_window(call)) return 0;
   __u64 sp = PT_REGS_SP(ctx);
-  if (sp < call->sp) return 1;
-  if (sp == call->sp) {
+  if (call->own_returns) {
+    if (sp <= call->sp && has_its_frame(call) && (sp < call->sp || call->row != row)) return 1;
+  } else if (sp < call->sp) {
+    return 1;
+  } else if (sp == call->sp) {
     __u64 address = return_address(ctx, 0);
     if (address && address == lt_unwind_trampoline()) return 1;
   }
-  abandon(call);
+  abandon(call, kind);
   return 0;
 }
 
-/* The call that this return ends, if it is the outermost one. */
-static __always_inline int ends_call(struct pt_regs* ctx, struct lt_call* call) {
+/* The call that this return ends, if it is the outermost one. A probe on the return instruction
+ * itself (`cookie`) runs before it has popped the return address. */
+static __always_inline int ends_call(struct pt_regs* ctx, struct lt_call* call, __u32 kind,
+                                     __u64 cookie) {
   if (!call->active || is_of_past_window(call)) return 0;
   __u64 sp = PT_REGS_SP(ctx);
-  if (sp == call->sp + LT_RETURN_POPS) return 1;
-  if (sp > call->sp + LT_RETURN_POPS) abandon(call);
+  __u64 end = call->sp + (cookie & LT_COOKIE_AT_RETURN ? 0 : LT_RETURN_POPS);
+  if (sp == end) return 1;
+  if (sp > end) abandon(call, kind);
   return 0;
 }
 
@@ -110,11 +129,20 @@ struct lt_probe {
   __u64 began_ns; /* 0: this run is not timed */
 };
 
+/* Notes where the call is on the stack, and how its end will be seen. */
+static __always_inline void note_frame(struct pt_regs* ctx, struct lt_call* call, __u64 cookie) {
+  call->sp = PT_REGS_SP(ctx);
+  call->own_returns = LT_BY_TRAMPOLINE;
+  if (!(cookie & LT_COOKIE_OWN_RETURNS)) return;
+  call->own_returns = cookie & LT_COOKIE_ALL_RETURNS ? LT_ALL_RETURNS : LT_SOME_RETURNS;
+  call->return_address = return_address(ctx, 0);
+}
+
 static __always_inline void begin_call(struct pt_regs* ctx, const struct lt_probe* probe,
                                        const struct lt_arguments* arguments) {
   struct lt_call* call = probe->call;
   const struct lt_row* row = probe->row;
-  call->sp = PT_REGS_SP(ctx);
+  note_frame(ctx, call, probe->cookie);
   call->lasting = LT_KIND_IS_LASTING(row->kind);
   call->pointer = 0;
   if (row->handle.source == LT_FROM_POINTEE)
@@ -161,6 +189,7 @@ static __always_inline void note_nested(const struct lt_call* outer) {
 }
 
 static __always_inline int must_be_watched(const struct lt_probe* probe) {
+  if (probe->cookie & LT_COOKIE_OWN_RETURNS) return 1; /* they are hit in any case */
   __u32 row = LT_COOKIE_ROW(probe->cookie);
   struct lt_row_habits* habits = bpf_map_lookup_elem(&row_habits, &row);
   if (!habits || habits->nests) return 1;
@@ -187,7 +216,7 @@ static __always_inline int choose(const struct lt_probe* probe, __u64 weight) {
 
 /* On entry: true when this is the outermost call of its kind. */
 static __always_inline int is_outermost(struct pt_regs* ctx, const struct lt_probe* probe) {
-  if (!is_nested(ctx, probe->call)) return 1;
+  if (!is_nested(ctx, probe->call, probe->row->kind, LT_COOKIE_ROW(probe->cookie))) return 1;
   note_nested(probe->call);
   return 0;
 }

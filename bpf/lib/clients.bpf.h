@@ -47,7 +47,7 @@ static __always_inline int begin_get_result(struct pt_regs* ctx, const struct lt
   if (complete_if_idle(probe->thread, connection, LT_COOKIE_LAYOUT(probe->cookie)))
     return LT_PG_NO_RESULT;
   struct lt_call* note = call_of(probe->thread, LT_KIND_PG_STATEMENT);
-  note->sp = PT_REGS_SP(ctx);
+  note_frame(ctx, note, probe->cookie);
   note->pointer = connection;
   note->row = LT_COOKIE_ROW(probe->cookie);
   note->has_old = note->taken = note->lasting = 0;
@@ -58,7 +58,7 @@ static __always_inline int begin_get_result(struct pt_regs* ctx, const struct lt
 
 static __always_inline void end_get_result(struct pt_regs* ctx, const struct lt_probe* probe) {
   struct lt_call* note = call_of(probe->thread, LT_KIND_PG_STATEMENT);
-  if (!ends_call(ctx, note)) return;
+  if (!ends_call(ctx, note, LT_KIND_PG_STATEMENT, probe->cookie)) return;
   note->active = 0;
   got_result(probe->thread, note->pointer, returned(ctx), LT_COOKIE_LAYOUT(probe->cookie));
 }
@@ -66,7 +66,9 @@ static __always_inline void end_get_result(struct pt_regs* ctx, const struct lt_
 static __always_inline int enter_note(struct pt_regs* ctx, const struct lt_probe* probe) {
   if (is_closing(probe->row)) return 0;
   /* What PQexec and the like do to send their command. */
-  if (is_nested(ctx, call_of(probe->thread, LT_KIND_PG_RESULT))) return 0;
+  if (is_nested(ctx, call_of(probe->thread, LT_KIND_PG_RESULT), LT_KIND_PG_RESULT,
+                LT_COOKIE_ROW(probe->cookie)))
+    return 0;
   if (!is_outermost(ctx, probe)) return 0;
   struct lt_arguments* arguments = &probe->thread->arguments;
   read_arguments(ctx, arguments);
@@ -107,7 +109,7 @@ static __always_inline void exit_note(struct pt_regs* ctx, const struct lt_probe
         send_pg_note(probe->thread, call->pointer, 0, LT_PG_EVENT_LO_CLOSED, call->old_weight);
       return;
   }
-  stack_id = capture_stack(ctx, probe->thread);
+  stack_id = capture_stack_of_call(ctx, probe->thread, call);
   note_opened(probe->thread, call->pointer, stack_id, probe->row->pg_role,
               probe->row->pg_role == LT_PG_LO_OPEN ? result : probe->row->pg_command);
 }

@@ -193,4 +193,10 @@ static __always_inline __u64 capture_stack_of_caller(struct pt_regs* ctx,
   return stack_of(thread);
 }
 
+/* The same when a call ends, by whichever probe that is seen. */
+static __always_inline __u64 capture_stack_of_call(struct pt_regs* ctx, struct lt_thread* thread,
+                                                   const struct lt_call* call) {
+  return call->own_returns ? capture_stack_of_caller(ctx, thread) : capture_stack(ctx, thread);
+}
+
 #endif

@@ -127,9 +127,14 @@ LT_ASSERT_SIZE(struct lt_row, 36);
  * function may have pushed some bytes by then.
  */
 #define LT_COOKIE_ROW(cookie) ((__u32)((cookie)&0xffff))
-#define LT_COOKIE_STEPPED (1ULL << 16) /* the kernel single-steps the instruction: dear */
+#define LT_COOKIE_STEPPED (1ULL << 16) /* the kernel single-steps the instruction: expensive */
 #define LT_COOKIE_LAYOUT(cookie) ((__u32)(((cookie) >> 17) & 0xff)) /* of this libpq; 0: none */
 #define LT_COOKIE_LAYOUT_SHIFT 17
+/* Of an entry: the function's returns are seen by probes on its own return instructions and not by
+ * the kernel's trampoline. And there is one on each of its ways out. */
+#define LT_COOKIE_OWN_RETURNS (1ULL << 25)
+#define LT_COOKIE_ALL_RETURNS (1ULL << 26)
+#define LT_COOKIE_AT_RETURN (1ULL << 27) /* this probe is on a return instruction */
 #define LT_COOKIE_PUSHED(cookie) ((__u32)(((cookie) >> 32) & 0xffff)) /* bytes, entry to probe */
 /* Pages between the beginning of the object's code and the probe; 0xffff: not known. */
 #define LT_COOKIE_CODE_PAGES(cookie) ((__u32)((cookie) >> 48))
@@ -142,6 +147,7 @@ enum lt_process_flags {
   LT_PROCESS_STOP_AT_EXEC = 1 << 1, /* a program that `run` started: see LT_PROCESS_STARTING */
   LT_PROCESS_FORKED = 1 << 2,       /* began as a copy: what it releases may be the parent's */
   LT_PROCESS_SHARED = 1 << 3,       /* shares its parent's address space (vfork), and its image */
+  LT_PROCESS_NO_TRAMPOLINES = 1 << 6, /* its stacks move: see bpf/engine.bpf.c */
   LT_PROCESS_STOP_ONCE = 1 << 5,    /* a child of such a program: stopped at exec only */
   LT_PROCESS_STARTING = 1 << 4,     /* between exec and the entry point: stopped at every mapping of
                                        code, until user space has attached and sends SIGCONT */

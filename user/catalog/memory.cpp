@@ -87,6 +87,12 @@ Row only_without_malloc(Row row) {
   return row;
 }
 
+// Those that the C library defines. What takes their place in another library may throw, call back,
+// or look at its own stack (jemalloc's and tcmalloc's profilers do), and has no trampoline.
+void allow_trampolines(std::vector<Row>& rows) {
+  for (Row& row : rows) row.returns = Returns::trampoline_in_libc;
+}
+
 std::vector<Row> build_memory_rows() {
   std::vector<Row> rows = {
       heap_acquire("malloc", argument(0)),
@@ -107,6 +113,7 @@ std::vector<Row> build_memory_rows() {
       munmap_row(),
       mremap_row(),
   };
+  allow_trampolines(rows);
   for (const char* symbol : kOperatorsNew) {
     rows.push_back(only_without_malloc(heap_acquire(symbol, argument(0))));
   }

@@ -23,11 +23,22 @@ enum class Applies {
   once_imported,
 };
 
+/// How it is seen that a function returns.
+enum class Returns {
+  /// By probes on its own return instructions: right for every function.
+  own_instructions,
+  /// By the kernel's trampoline in place of the return address, where the function is the C
+  /// library's own: it calls nothing of the program's, throws nothing, and is no cancellation point
+  /// (pthreads(7)), so nothing but its `ret` leaves it, and nobody looks at its frame.
+  trampoline_in_libc,
+};
+
 /// One hooked function.
 struct Row {
   std::string symbol;
   Applies applies = Applies::always;
   lt_row abi{};
+  Returns returns = Returns::own_instructions;
 
   [[nodiscard]] bool is_acquire() const { return abi.operation == LT_OP_ACQUIRE; }
   /// A return probe is needed to learn the handle or whether the call succeeded.

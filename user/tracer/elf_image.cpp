@@ -52,6 +52,45 @@ std::optional<std::uint64_t> file_offset_of(const std::vector<ElfImage::Segment>
   return std::nullopt;
 }
 
+std::string read_soname(Elf* elf, Elf_Scn* section, const GElf_Shdr& header) {
+  Elf_Data* data = elf_getdata(section, nullptr);
+  if (!data || header.sh_entsize == 0) return {};
+  const std::size_t count = header.sh_size / header.sh_entsize;
+  for (std::size_t i = 0; i < count; ++i) {
+    GElf_Dyn entry;
+    if (!gelf_getdyn(data, static_cast<int>(i), &entry) || entry.d_tag == DT_NULL) break;
+    if (entry.d_tag != DT_SONAME) continue;
+    const char* name = elf_strptr(elf, header.sh_link, entry.d_un.d_val);
+    return name ? name : "";
+  }
+  return {};
+}
+
+/// Sections that only the Go linker makes (cmd/link/internal/ld): a stripped program keeps them.
+bool is_go_section(std::string_view name) {
+  return name == ".gopclntab" || name == ".data.rel.ro.gopclntab" || name == ".go.buildinfo";
+}
+
+void read_section_marks(Elf* elf, LibraryMarks& marks) {
+  std::size_t names = 0;
+  if (elf_getshdrstrndx(elf, &names) != 0) return;
+  for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
+    GElf_Shdr header;
+    if (!gelf_getshdr(section, &header)) continue;
+    const char* name = elf_strptr(elf, names, header.sh_name);
+    if (name && is_go_section(name)) marks.go = true;
+    if (header.sh_type == SHT_DYNAMIC) marks.soname = read_soname(elf, section, header);
+  }
+}
+
+void take_mark(std::string_view name, LibraryMarks& marks) {
+  if (name == "__libc_start_main") marks.start_main = true;
+  if (name == "gnu_get_libc_version") marks.glibc = true;
+  if (name == "_Fork") marks.fork = true;
+  if (name == "_int_malloc") marks.int_malloc = true;
+  if (name == "__malloc_hook") marks.malloc_hook = true;
+}
+
 /// Walks one symbol table and collects from it.
 class SymbolReader {
  public:
@@ -79,6 +118,7 @@ class SymbolReader {
       }
       return;
     }
+    if (name.starts_with('_') || name.starts_with('g')) take_mark(name, image_.marks);
     if (name == "_r_debug" && GELF_ST_TYPE(symbol.st_info) == STT_OBJECT) {
       image_.loader_state = symbol.st_value;
     }
@@ -177,6 +217,7 @@ Result<ElfImage> ElfImage::read(int fd, std::span<const std::string> wanted) {
   image.segments = read_segments(elf.get());
   image.entry_offset = file_offset_of(image.segments, header.e_entry).value_or(0);
   read_symbols(elf.get(), image, wanted);
+  read_section_marks(elf.get(), image.marks);
   return image;
 }
 

@@ -19,6 +19,17 @@ struct FunctionSymbol {
   std::uint64_t size = 0;  ///< bytes up to its end or to the next symbol in it; 0: not known
 };
 
+/// Names by which a C library, and what a program brings in its place, is told (safe_returns.h).
+struct LibraryMarks {
+  std::string soname;        ///< DT_SONAME
+  bool start_main = false;   ///< defines __libc_start_main
+  bool glibc = false;        ///< and gnu_get_libc_version
+  bool fork = false;         ///< and _Fork, which came with glibc 2.34
+  bool int_malloc = false;   ///< has glibc's _int_malloc, by its symbol table
+  bool malloc_hook = false;  ///< has __malloc_hook, by its symbol table
+  bool go = false;           ///< was made by the Go compiler
+};
+
 /// What tracing needs to know of an ELF file; read once, the file is not kept open.
 struct ElfImage {
   struct Segment {
@@ -32,6 +43,7 @@ struct ElfImage {
   std::uint16_t machine = 0;       ///< EM_X86_64 and the like
   std::uint64_t entry_offset = 0;  ///< of the entry point, in the file
   bool imports_malloc = false;
+  LibraryMarks marks;
   std::vector<std::string> imports;  ///< those of the wanted names that come from other files
   std::uint64_t loader_state = 0;    ///< address of _r_debug, in the dynamic loader; 0: not there
   std::vector<Segment> segments;     ///< PT_LOAD

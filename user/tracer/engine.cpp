@@ -46,10 +46,6 @@ Unexpected load_error(int error) {
               "leaktrace --verbose shows the kernel's words; see leaktrace doctor");
 }
 
-bool is_return_program(EngineProgram program) {
-  return program == EngineProgram::acquire_exit || program == EngineProgram::release_exit;
-}
-
 Unexpected attach_error(int error) {
   if (error == ESRCH) return fail("the process ended while attaching");
   if (error == EPERM || error == EACCES) {
@@ -118,8 +114,7 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
 // follows the loader have no return to wait for.
 void Engine::choose_programs() {
   const bool sessions = mode_ == ProbeMode::session;
-  for (auto which : {EngineProgram::acquire_enter, EngineProgram::acquire_exit,
-                     EngineProgram::release_exit, EngineProgram::replace_enter}) {
+  for (auto which : {EngineProgram::acquire_enter, EngineProgram::replace_enter}) {
     bpf_program__set_autoload(program(which), !sessions);
     if (mode_ == ProbeMode::multi) {
       bpf_program__set_expected_attach_type(program(which), kTraceUprobeMulti);
@@ -128,8 +123,8 @@ void Engine::choose_programs() {
   bpf_program__set_autoload(program(EngineProgram::call_session), sessions);
   bpf_program__set_expected_attach_type(program(EngineProgram::call_session), kUprobeSession);
   if (mode_ == ProbeMode::single) return;
-  for (auto which :
-       {EngineProgram::release_enter, EngineProgram::code_mapped, EngineProgram::entry_reached}) {
+  for (auto which : {EngineProgram::release_enter, EngineProgram::call_returned,
+                     EngineProgram::code_mapped, EngineProgram::entry_reached}) {
     bpf_program__set_expected_attach_type(program(which), kTraceUprobeMulti);
   }
 }
@@ -153,16 +148,14 @@ bpf_program* Engine::program(EngineProgram which) const {
   switch (which) {
     case EngineProgram::acquire_enter:
       return programs.acquire_enter;
-    case EngineProgram::acquire_exit:
-      return programs.acquire_exit;
     case EngineProgram::release_enter:
       return programs.release_enter;
-    case EngineProgram::release_exit:
-      return programs.release_exit;
     case EngineProgram::replace_enter:
       return programs.replace_enter;
     case EngineProgram::call_session:
       return programs.call_session;
+    case EngineProgram::call_returned:
+      return programs.call_returned;
     case EngineProgram::code_mapped:
       return programs.code_mapped;
     case EngineProgram::entry_reached:
@@ -179,18 +172,17 @@ Result<std::vector<Link>> Engine::attach(EngineProgram which, pid_t pid, int fd,
   if (which == EngineProgram::call_session) {
     return attach_session(program(which), pid, path.c_str(), targets);
   }
-  return mode_ != ProbeMode::single
-             ? attach_multi(program(which), is_return_program(which), pid, path.c_str(), targets)
-             : attach_single(program(which), is_return_program(which), pid, path.c_str(), targets);
+  return mode_ != ProbeMode::single ? attach_multi(program(which), pid, path.c_str(), targets)
+                                    : attach_single(program(which), pid, path.c_str(), targets);
 }
 
-Result<std::vector<Link>> Engine::attach_multi(bpf_program* program, bool on_return, pid_t pid,
-                                               const char* path, const ProbeTargets& targets) {
+Result<std::vector<Link>> Engine::attach_multi(bpf_program* program, pid_t pid, const char* path,
+                                               const ProbeTargets& targets) {
   LIBBPF_OPTS(bpf_uprobe_multi_opts, options);
   options.offsets = targets.offsets.data();
   options.cookies = reinterpret_cast<const __u64*>(targets.cookies.data());
   options.cnt = targets.offsets.size();
-  options.retprobe = on_return;
+  options.retprobe = targets.by_trampoline;
   Link link(bpf_program__attach_uprobe_multi(program, pid, path, nullptr, &options));
   if (!link) return attach_error(errno);
   std::vector<Link> links;
@@ -208,12 +200,12 @@ Result<std::vector<Link>> Engine::attach_session(bpf_program* program, pid_t pid
   return links;
 }
 
-Result<std::vector<Link>> Engine::attach_single(bpf_program* program, bool on_return, pid_t pid,
-                                                const char* path, const ProbeTargets& targets) {
+Result<std::vector<Link>> Engine::attach_single(bpf_program* program, pid_t pid, const char* path,
+                                                const ProbeTargets& targets) {
   std::vector<Link> links;
   for (std::size_t i = 0; i < targets.offsets.size(); ++i) {
     LIBBPF_OPTS(bpf_uprobe_opts, options);
-    options.retprobe = on_return;
+    options.retprobe = targets.by_trampoline;
     options.bpf_cookie = targets.cookies[i];
     Link link(bpf_program__attach_uprobe_opts(program, pid, path, targets.offsets[i], &options));
     if (!link) return attach_error(errno);

@@ -62,11 +62,10 @@ struct EngineMaps {
 /// The programs that run on entry and return of hooked functions.
 enum class EngineProgram {
   acquire_enter,
-  acquire_exit,
   release_enter,
-  release_exit,
   replace_enter,
-  call_session,  ///< in place of all others but release_enter
+  call_session,   ///< in place of those that wait for a return
+  call_returned,  ///< on a return: by the trampoline, or on the function's own instruction
   code_mapped,
   entry_reached,
 };
@@ -75,6 +74,7 @@ enum class EngineProgram {
 struct ProbeTargets {
   std::vector<unsigned long> offsets;  ///< in the file
   std::vector<std::uint64_t> cookies;  ///< row indices, one an offset
+  bool by_trampoline = false;          ///< on the return of the functions that begin there
 };
 
 /// The loaded BPF object: programs and maps. Nothing is attached to a function until asked.
@@ -139,11 +139,11 @@ class Engine {
   void choose_programs();
   void change_state();
   [[nodiscard]] bpf_program* program(EngineProgram which) const;
-  [[nodiscard]] Result<std::vector<Link>> attach_single(bpf_program* program, bool on_return,
-                                                        pid_t pid, const char* path,
+  [[nodiscard]] Result<std::vector<Link>> attach_single(bpf_program* program, pid_t pid,
+                                                        const char* path,
                                                         const ProbeTargets& targets);
-  [[nodiscard]] Result<std::vector<Link>> attach_multi(bpf_program* program, bool on_return,
-                                                       pid_t pid, const char* path,
+  [[nodiscard]] Result<std::vector<Link>> attach_multi(bpf_program* program, pid_t pid,
+                                                       const char* path,
                                                        const ProbeTargets& targets);
   [[nodiscard]] static Result<std::vector<Link>> attach_session(bpf_program* program, pid_t pid,
                                                                 const char* path,

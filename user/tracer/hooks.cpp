@@ -11,6 +11,9 @@
 #include <string_view>
 #include <utility>
 
+#include "user/base/log.h"
+#include "user/tracer/function_exits.h"
+
 namespace leaktrace::tracer {
 namespace {
 
@@ -25,6 +28,46 @@ std::set<unsigned> kinds_given_back(const std::vector<const Hook*>& hooks,
   return kinds;
 }
 
+/// Decides for each hook how its return is seen.
+class ReturnChooser {
+ public:
+  ReturnChooser(const Module& module, const ClassSet& emulated, Trampolines trampolines)
+      : module_(module), emulated_(emulated), trampolines_(trampolines) {}
+
+  void choose(Hook& hook, const catalog::Row& row, const FunctionSymbol& function) {
+    if (!row.needs_return() || may_have_trampoline(row, module_.image, trampolines_)) return;
+    if (!finder_) finder_ = ExitFinder::open(module_.fd.get(), module_.image, emulated_);
+    if (!*finder_) {
+      hook.declined = "its returns cannot be found: " + finder_->error().what;
+      return;
+    }
+    FunctionExits exits = (*finder_)->find(function);
+    if (!exits.declined.empty()) hook.declined = "its returns cannot be found: " + exits.declined;
+    for (const std::string& one : exits.unfollowed) {
+      log::debug("{}: {} may leave by \"{}\", which is not followed", module_.path, row.symbol, one);
+    }
+    hook.returns = std::move(exits.returns);
+    hook.all_returns = exits.unfollowed.empty();
+  }
+
+ private:
+  const Module& module_;
+  const ClassSet& emulated_;
+  Trampolines trampolines_;
+  std::optional<Result<ExitFinder>> finder_;
+};
+
+/// Why a function must not be hooked in a process; empty: it may.
+std::string objection(const Hook& hook, const Module& module, const MappedCode& code) {
+  if (!hook.declined.empty()) return hook.declined;
+  std::string why(code.objection(module.fd.get(), hook.site));
+  for (const ProbeSite& site : hook.returns) {
+    if (!why.empty()) break;
+    why = code.objection(module.fd.get(), site);
+  }
+  return why;
+}
+
 bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
   return std::ranges::any_of(maps, [&](const Mapping& one) {
     return one.executable && one.device == file.device && one.inode == file.inode;
@@ -34,13 +77,21 @@ bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
 }  // namespace
 
 std::uint64_t Hook::cookie() const {
-  return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) |
+  std::uint64_t returns_seen = 0;
+  if (has_own_returns()) returns_seen = LT_COOKIE_OWN_RETURNS;
+  if (has_own_returns() && all_returns) returns_seen |= LT_COOKIE_ALL_RETURNS;
+  return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) | returns_seen |
          std::uint64_t{pg_layout} << LT_COOKIE_LAYOUT_SHIFT | std::uint64_t{site.pushed} << 32 |
          std::uint64_t{code_pages} << LT_COOKIE_CODE_PAGES_SHIFT;
 }
 
+std::uint64_t Hook::return_cookie(const ProbeSite& at) const {
+  return row | (at.emulated ? 0 : LT_COOKIE_STEPPED) | LT_COOKIE_AT_RETURN |
+         std::uint64_t{pg_layout} << LT_COOKIE_LAYOUT_SHIFT;
+}
+
 std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module& module,
-                             const ClassSet& emulated) {
+                             const ClassSet& emulated, Trampolines trampolines) {
   std::vector<std::uint32_t> found;
   std::vector<SiteRequest> requests;
   std::set<std::uint64_t> taken;
@@ -57,10 +108,12 @@ std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module
   }
   std::vector<ProbeSite> sites = choose_sites(module.fd.get(), module.image, requests, emulated);
   std::vector<Hook> hooks;
+  ReturnChooser returns(module, emulated, trampolines);
   for (std::size_t i = 0; i < found.size(); ++i) {
     Hook& hook = hooks.emplace_back();
     hook.row = found[i];
     hook.site = std::move(sites[i]);
+    returns.choose(hook, rows[found[i]], requests[i].function);
   }
   return hooks;
 }
@@ -82,9 +135,9 @@ std::vector<Hook> imported_hooks(const std::vector<Hook>& hooks,
 CheckedHooks check_hooks(const std::vector<Hook>& hooks, const std::vector<catalog::Row>& rows,
                          const Module& module, const MappedCode& code) {
   std::vector<const Hook*> declined;
-  std::map<std::string_view, std::vector<std::string_view>> by_reason;
+  std::map<std::string, std::vector<std::string_view>> by_reason;
   for (const Hook& hook : hooks) {
-    const std::string_view why = code.objection(module.fd.get(), hook.site);
+    const std::string why = objection(hook, module, code);
     if (why.empty()) continue;
     declined.push_back(&hook);
     by_reason[why].push_back(rows[hook.row].symbol);

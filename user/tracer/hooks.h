@@ -14,6 +14,7 @@
 #include "user/tracer/modules.h"
 #include "user/tracer/probe_site.h"
 #include "user/tracer/procfs.h"
+#include "user/tracer/safe_returns.h"
 
 namespace leaktrace::tracer {
 
@@ -21,12 +22,20 @@ namespace leaktrace::tracer {
 struct Hook {
   std::uint32_t row = 0;
   ProbeSite site;
+  /// Return instructions that are probed to see its calls return; none where that is not needed,
+  /// or left to the kernel's trampoline.
+  std::vector<ProbeSite> returns;
+  bool all_returns = false;  ///< there is no other way out of the function
+  std::string declined;      ///< why the function must not be hooked
   std::uint32_t pg_layout = 0;  ///< of a function of libpq: Engine::set_pg_layout; 0: none
   /// Of such a function: pages of 4 KiB between the beginning of the object's code and the probe.
   std::uint16_t code_pages = UINT16_MAX;
 
+  [[nodiscard]] bool has_own_returns() const { return !returns.empty(); }
   /// What the BPF programs are given with the probe (LT_COOKIE_*).
   [[nodiscard]] std::uint64_t cookie() const;
+  /// The same, with a probe on one of the returns.
+  [[nodiscard]] std::uint64_t return_cookie(const ProbeSite& site) const;
 };
 
 /// Functions of a file that are not hooked in a process, though they could be.
@@ -37,10 +46,11 @@ struct ProbeLoss {
 };
 
 /// The functions of the file that rows name, each once, with the best place for a probe on a
-/// kernel that emulates `emulated`. Two names of one function (aligned_alloc and memalign in glibc)
+/// kernel that emulates `emulated`, and with how their returns are seen. Two names of one function (aligned_alloc and memalign in glibc)
 /// are hooked by the row that comes first.
 [[nodiscard]] std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows,
-                                           const Module& module, const ClassSet& emulated);
+                                           const Module& module, const ClassSet& emulated,
+                                           Trampolines trampolines = Trampolines::where_safe);
 
 /// Leaves out those of functions that none of these files imports, where that is asked for
 /// (Applies::once_imported).

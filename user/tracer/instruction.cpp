@@ -151,6 +151,46 @@ bool leaves_block(Machine machine, const cs_insn& insn) {
   });
 }
 
+bool in_group(const cs_insn& insn, std::uint8_t group) {
+  const cs_detail& detail = *insn.detail;
+  return std::find(detail.groups, detail.groups + detail.groups_count, group) !=
+         detail.groups + detail.groups_count;
+}
+
+void set_flow_x86(const cs_insn& insn, Instruction& result) {
+  if (insn.id == X86_INS_UD2 || insn.id == X86_INS_HLT) {
+    result.flow = Flow::stop;
+  } else if (in_group(insn, CS_GRP_RET) || in_group(insn, CS_GRP_IRET)) {
+    result.flow = Flow::leave;
+  } else if (in_group(insn, CS_GRP_JUMP)) {
+    const cs_x86_op& to = insn.detail->x86.operands[0];
+    const bool always = insn.id == X86_INS_JMP || insn.id == X86_INS_LJMP;
+    if (to.type == X86_OP_IMM) {
+      result.flow = always ? Flow::jump : Flow::branch;
+      result.target = static_cast<std::uint64_t>(to.imm);
+    } else {
+      result.flow = Flow::indirect;
+      if (to.type == X86_OP_MEM && to.mem.base == X86_REG_RIP) {
+        result.pointer = insn.address + insn.size + static_cast<std::uint64_t>(to.mem.disp);
+      }
+    }
+  }
+}
+
+void set_flow_arm(const cs_insn& insn, Instruction& result) {
+  const cs_arm64& arm = insn.detail->arm64;
+  if (insn.id == ARM64_INS_RET) {
+    result.flow = Flow::leave;
+  } else if (insn.id == ARM64_INS_BR) {
+    result.flow = Flow::indirect;
+  } else if (in_group(insn, CS_GRP_JUMP) && arm.op_count > 0 &&
+             arm.operands[arm.op_count - 1].type == ARM64_OP_IMM) {
+    const bool always = insn.id == ARM64_INS_B && (arm.cc == ARM64_CC_INVALID || arm.cc == ARM64_CC_AL);
+    result.flow = always ? Flow::jump : Flow::branch;
+    result.target = static_cast<std::uint64_t>(arm.operands[arm.op_count - 1].imm);
+  }
+}
+
 /// Registers of one instruction.
 struct Registers {
   cs_regs read{};
@@ -348,6 +388,11 @@ std::optional<Instruction> Decoder::decode(std::span<const std::uint8_t> code,
   if (insn.op_str[0] != '\0') result.text += fmt::format(" {}", insn.op_str);
   result.leaves_block = leaves_block(machine_, insn);
   result.stores = stores(machine_, insn);
+  if (machine_ == Machine::arm64) {
+    set_flow_arm(insn, result);
+  } else {
+    set_flow_x86(insn, result);
+  }
 
   Registers regs;
   if (cs_regs_access(state_->handle, &insn, regs.read, &regs.reads, regs.written, &regs.writes) !=

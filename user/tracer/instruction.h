@@ -87,6 +87,16 @@ using ClassSet = std::bitset<static_cast<std::size_t>(InstructionClass::count)>;
 /// The class of one instruction, by its bytes: all of them and no more.
 [[nodiscard]] InstructionClass classify(Machine machine, std::span<const std::uint8_t> bytes);
 
+/// Where control goes after an instruction.
+enum class Flow : std::uint8_t {
+  next,      ///< to the instruction behind it; calls too
+  branch,    ///< there, or to `target`
+  jump,      ///< to `target`
+  indirect,  ///< to an address from a register or from memory
+  leave,     ///< it returns
+  stop,      ///< nowhere: ud2, hlt
+};
+
 /// What one instruction does, as far as the choice asks. What is not known for sure is taken for
 /// the worse.
 struct Instruction {
@@ -100,6 +110,10 @@ struct Instruction {
   bool return_address_read = false;  ///< these two only where it is in a register (arm64)
   bool return_address_written = false;
   bool stores = false;  ///< to memory, other than by pushing
+  Flow flow = Flow::next;
+  std::uint64_t target = 0;  ///< of a branch or a jump, counted as `address` is
+  /// Of an indirect jump through memory relative to the instruction (`jmp *x(%rip)`): that address.
+  std::optional<std::uint64_t> pointer;
 };
 
 /// Decodes machine code, through capstone. Not for use in two threads at once.

@@ -6,16 +6,22 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <set>
 #include <span>
+#include <utility>
 
 #include "user/base/log.h"
 
 namespace leaktrace::tracer {
 namespace {
 
+/// Where in a function the probes of a step go.
+enum class Place { entry, trampoline, own_returns };
+
 /// A program, and the rows whose functions it goes on.
 struct Step {
   EngineProgram program;
+  Place place;
   bool (*takes)(const catalog::Row&);
 };
 
@@ -34,34 +40,55 @@ bool replaces(const catalog::Row& row) {
 bool acquires(const catalog::Row& row) {
   return row.abi.operation == LT_OP_ACQUIRE || row.abi.operation == LT_OP_NOTE;
 }
-bool returns_a_handle(const catalog::Row& row) {
-  return !releases(row) && row.needs_return();
+bool waits_for_return(const catalog::Row& row) {
+  return row.needs_return();
 }
 bool does_not_release(const catalog::Row& row) {
   return !releases(row);
 }
 
-// A return probe before its entry probe: an entry without a return would wait for ever.
-constexpr std::array kApart = {Step{EngineProgram::release_exit, may_fail_to_release},
-                               Step{EngineProgram::release_enter, releases},
-                               Step{EngineProgram::acquire_exit, returns_a_handle},
-                               Step{EngineProgram::replace_enter, replaces},
-                               Step{EngineProgram::acquire_enter, acquires}};
-constexpr std::array kInSessions = {Step{EngineProgram::release_enter, releases_for_certain},
-                                    Step{EngineProgram::call_session, may_fail_to_release},
-                                    Step{EngineProgram::call_session, does_not_release}};
+// Probes on returns before those on entries: an entry without a return would wait for ever.
+constexpr std::array kApart = {
+    Step{EngineProgram::call_returned, Place::own_returns, waits_for_return},
+    Step{EngineProgram::call_returned, Place::trampoline, waits_for_return},
+    Step{EngineProgram::release_enter, Place::entry, releases},
+    Step{EngineProgram::replace_enter, Place::entry, replaces},
+    Step{EngineProgram::acquire_enter, Place::entry, acquires}};
+constexpr std::array kInSessions = {
+    Step{EngineProgram::call_returned, Place::own_returns, waits_for_return},
+    Step{EngineProgram::release_enter, Place::entry, releases_for_certain},
+    Step{EngineProgram::call_session, Place::entry, may_fail_to_release},
+    Step{EngineProgram::call_session, Place::entry, does_not_release}};
 
 std::span<const Step> steps_of(ProbeMode mode) {
   if (mode == ProbeMode::session) return kInSessions;
   return kApart;
 }
 
+// Functions that end in the same tail share its return instructions. A probe there ends the call of
+// its kind that the thread is in, whichever function that is: one is enough for each kind.
+void add_own_returns(ProbeTargets& targets, const Hook& hook, const catalog::Row& row,
+                     std::set<std::pair<std::uint64_t, unsigned>>& taken) {
+  for (const ProbeSite& site : hook.returns) {
+    if (!taken.emplace(site.offset, row.abi.kind).second) continue;
+    targets.offsets.push_back(site.offset);
+    targets.cookies.push_back(hook.return_cookie(site));
+  }
+}
+
 ProbeTargets targets_of(const Step& step, const std::vector<Hook>& hooks,
                         const std::vector<catalog::Row>& rows, bool lasting) {
   ProbeTargets targets;
+  targets.by_trampoline = step.place == Place::trampoline;
+  std::set<std::pair<std::uint64_t, unsigned>> taken;
   for (const Hook& hook : hooks) {
     const catalog::Row& row = rows[hook.row];
     if (row.is_lasting() != lasting || !step.takes(row)) continue;
+    if (step.place == Place::trampoline && hook.has_own_returns()) continue;
+    if (step.place == Place::own_returns) {
+      add_own_returns(targets, hook, row, taken);
+      continue;
+    }
     targets.offsets.push_back(hook.site.offset);
     targets.cookies.push_back(hook.cookie());
   }
@@ -83,6 +110,10 @@ Result<FileProbes> FileProbes::attach(Engine& engine, const std::vector<catalog:
     log::debug("{}: probing {} at {:#x}, {} bytes after its entry, {}", module.path,
                rows[hook.row].symbol, hook.site.offset, hook.site.offset - hook.site.entry,
                hook.site.emulated ? "emulated" : "single-stepped");
+    if (hook.has_own_returns()) {
+      log::debug("{}: its return by {} of its instructions", rows[hook.row].symbol,
+                 hook.returns.size());
+    }
   }
   return probes;
 }

@@ -129,6 +129,7 @@ Result<void> Tracer::rescan(pid_t pid, Tables tables) {
   }
   found->second.stale = false;
   if (learn_code(pid, found->second, *maps, tables)) found->second.rescan_pause = {};
+  learn_go(pid, found->second, *maps);
   for (const Mapping& mapping : *maps) {
     if (!mapping.executable || !mapping.is_file()) continue;
     auto looked = look_at(pid, found->second, mapping, *maps);
@@ -181,10 +182,34 @@ void Tracer::forget_image(std::uint32_t image) {
   images_.erase(image);
 }
 
-const std::vector<Hook>& Tracer::hooks_of(const Module& module) {
-  auto [found, is_new] = hooks_.try_emplace(module.id);
+// Probes that are in all processes must be harmless in each: only sessions give no trampoline to a
+// process that is not traced.
+Trampolines Tracer::trampolines_in(pid_t pid) const {
+  if (options_.follow) {
+    return options_.mode == ProbeMode::session ? Trampolines::where_safe : Trampolines::never;
+  }
+  auto process = processes_.find(pid);
+  const bool go = process != processes_.end() && process->second.go;
+  return go ? Trampolines::never : Trampolines::where_safe;
+}
+
+// Where probes are shared with other processes, the BPF side keeps trampolines out of this one.
+void Tracer::learn_go(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps) {
+  process.go = std::ranges::any_of(maps, [&](const Mapping& mapping) {
+    return mapping.executable && mapping.is_file() &&
+           modules_.find_or_open(pid, mapping)->image.marks.go;
+  });
+  if (!process.go || !options_.follow) return;
+  auto known = engine_.process(pid);
+  if (!known || known->flags & LT_PROCESS_NO_TRAMPOLINES) return;
+  known->flags |= LT_PROCESS_NO_TRAMPOLINES;
+  if (auto set = engine_.set_process(pid, *known); !set) log::debug("{}", set.error().message());
+}
+
+const std::vector<Hook>& Tracer::hooks_of(const Module& module, Trampolines trampolines) {
+  auto [found, is_new] = hooks_.try_emplace({module.id, trampolines});
   if (!is_new) return found->second;
-  found->second = find_hooks(options_.rows, module, site_trial().emulated);
+  found->second = find_hooks(options_.rows, module, site_trial().emulated, trampolines);
   learn_libpq(module, found->second);
   return found->second;
 }
@@ -198,7 +223,7 @@ std::vector<Hook> Tracer::hooks_in(pid_t pid, const std::vector<Mapping>& maps,
       files.push_back(modules_.find_or_open(pid, mapping));
     }
   }
-  return imported_hooks(hooks_of(module), options_.rows, files);
+  return imported_hooks(hooks_of(module, trampolines_in(pid)), options_.rows, files);
 }
 
 // `maps` are all mappings of the process, and `mapping` the one to look at.

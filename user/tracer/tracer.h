@@ -157,6 +157,7 @@ class Tracer {
     Clock::time_point next_rescan;  ///< for an unknown address, not before
     Clock::duration rescan_pause{};
     bool stale = false;  ///< an address was unknown before that time
+    bool go = false;     ///< runs the Go runtime, which moves stacks: no return trampolines in it
     std::optional<PythonProcess> python;
     std::string declined;  ///< why functions of it are not hooked
   };
@@ -170,7 +171,9 @@ class Tracer {
   void rescan_for_unknown_code(pid_t pid, TracedProcess& process);
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Mapping& mapping,
                                      const std::vector<Mapping>& maps);
-  [[nodiscard]] const std::vector<Hook>& hooks_of(const Module& module);
+  void learn_go(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps);
+  [[nodiscard]] Trampolines trampolines_in(pid_t pid) const;
+  [[nodiscard]] const std::vector<Hook>& hooks_of(const Module& module, Trampolines trampolines);
   [[nodiscard]] std::vector<Hook> hooks_in(pid_t pid, const std::vector<Mapping>& maps,
                                            const Module& module);
   void learn_libpq(const Module& module, std::vector<Hook>& hooks);
@@ -197,7 +200,8 @@ class Tracer {
   std::set<std::uint32_t> announced_;
   std::map<std::uint32_t, AddressSpace> images_;
   std::map<pid_t, TracedProcess> processes_;
-  std::map<std::uint32_t, std::vector<Hook>> hooks_;   ///< by module, before any is declined
+  using HooksKey = std::pair<std::uint32_t, Trampolines>;
+  std::map<HooksKey, std::vector<Hook>> hooks_;        ///< by module, before any is declined
   std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
   LoaderHooks shared_loader_hooks_;                    ///< then
   std::vector<std::future<void>> detaching_;
