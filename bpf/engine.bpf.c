@@ -13,10 +13,10 @@
  * malloc), by the kernel's trampoline: where the kernel has sessions, one program serves entry and
  * return and tells the kernel on entry when it wants no return, as of calls that sampling leaves
  * out; elsewhere they are programs of their own. Of all others, by probes on their own return
- * instructions (user/tracer/function_exits.h). Of nested calls of one kind on a thread only the outermost counts. A return belongs to
- * it when the stack pointer says so, which needs no count of depths that longjmp or an exception
- * could upset. All that walks stacks is in one program, because the verifier looks at the walk once
- * for each program that has it, and attaching waits for that.
+ * instructions (user/tracer/function_exits.h). Of nested calls of one kind on a thread only the
+ * outermost counts. A return belongs to it when the stack pointer says so, which needs no count of
+ * depths that longjmp or an exception could upset. All that walks stacks is in one program, because
+ * the verifier looks at the walk once for each program that has it, and attaching waits for that.
  */
 #include "bpf/lib/calls.bpf.h"
 #include "bpf/lib/clients.bpf.h"
@@ -274,8 +274,7 @@ static __always_inline int enter_acquire(struct pt_regs* ctx, const struct lt_pr
   if (probe->row->pg_role == LT_PG_GET_RESULT) {
     int begun = begin_get_result(ctx, probe);
     if (begun == LT_PG_NO_RESULT) return 0;
-    if (begun &&
-        is_nested(ctx, probe->call, probe->row->kind, LT_COOKIE_ROW(probe->cookie)))
+    if (begun && is_nested(ctx, probe->call, probe->row->kind, LT_COOKIE_ROW(probe->cookie)))
       return 1;
   }
   if (!is_outermost(ctx, probe)) return 0;

@@ -29,7 +29,7 @@ enum lt_own_returns {
 
 /* The outermost call of one kind that a thread is in, from its entry probe to its return probe. */
 struct lt_call {
-  __u64 sp; /* at the function's first instruction */
+  __u64 sp;             /* at the function's first instruction */
   __u64 return_address; /* what it held there; with own_returns only */
   __u64 weight;
   __u64 pointer; /* where the handle will be (LT_FROM_POINTEE); of PostgreSQL's, the connection */
@@ -41,11 +41,11 @@ struct lt_call {
   __u32 flags; /* mmap's or mremap's */
   __u8 active;
   __u8 has_old;
-  __u8 nested;  /* inside a heap call: not counted */
-  __u8 taken;   /* a range was announced as taken */
-  __u8 chosen;  /* what it acquires is stored */
-  __u8 step;    /* of the sampling interval */
-  __u8 lasting; /* its probes are never taken away */
+  __u8 nested;      /* inside a heap call: not counted */
+  __u8 taken;       /* a range was announced as taken */
+  __u8 chosen;      /* what it acquires is stored */
+  __u8 step;        /* of the sampling interval */
+  __u8 lasting;     /* its probes are never taken away */
   __u8 own_returns; /* enum lt_own_returns */
 };
 

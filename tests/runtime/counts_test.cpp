@@ -74,6 +74,25 @@ TEST_F(Counts, ManyMoreThreadsThanProcessorsIsExact) {
   expect_truth(traced.report(), truth());
 }
 
+/// Allocators whose functions are seen to return by their own return instructions.
+class CountsOfAllocators : public Counts, public testing::WithParamInterface<const char*> {};
+
+TEST_P(CountsOfAllocators, AreExact) {
+  std::vector<std::string> command = mix({"--operations", kFewerOperations});
+  command.insert(command.begin(), {"/usr/bin/env", std::string("LD_PRELOAD=") + GetParam()});
+  const TracedRun traced = run_traced(command, {}, kLimit);
+  ASSERT_EQ(traced.outcome.status, 0) << traced.outcome.err;
+  expect_truth(traced.report(), truth());
+  EXPECT_THAT(harmful_losses(traced.report()), testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, CountsOfAllocators,
+                         testing::Values("libjemalloc.so.2", "libtcmalloc_minimal.so.4"),
+                         [](const auto& library) {
+                           const std::string name = library.param;
+                           return name.substr(0, name.find('.'));
+                         });
+
 TEST_F(Counts, AttachBeforeTheFirstCallIsExact) {
   Process target(mix({"--operations", kFewerOperations, "--wait", "--linger"}));
   ASSERT_TRUE(target.wait_for_line("ready"));

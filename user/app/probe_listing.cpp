@@ -71,16 +71,28 @@ std::string_view cost_of(const tracer::ProbeSite& site) {
 
 std::size_t count_emulated(const ProbeListing& listing) {
   return static_cast<std::size_t>(std::ranges::count_if(
-      listing.probes, [](const ListedProbe& probe) { return probe.site.emulated; }));
+      listing.probes, [](const ListedProbe& probe) { return probe.hook.site.emulated; }));
 }
 
 std::string distance_text(std::uint64_t offset, std::uint64_t entry) {
   return fmt::format("+{}", offset - entry);
 }
 
+/// How the return of a function is seen; empty: that is not needed.
+std::string returns_text(const ListedProbe& probe) {
+  const tracer::Hook& hook = probe.hook;
+  if (!hook.declined.empty()) return "not hooked: " + hook.declined;
+  if (!probe.needs_return) return {};
+  if (!hook.has_own_returns()) return "return: by the kernel's trampoline";
+  std::string text = fmt::format("return: at {} of its instructions, {}", hook.returns.size(),
+                                 cost_of(hook.returns.front()));
+  for (const std::string& one : hook.unfollowed) text += fmt::format("; not seen: {}", one);
+  return text;
+}
+
 void print_probe(std::string& out, const ListedProbe& probe, std::size_t name_width,
                  std::size_t text_width) {
-  const tracer::ProbeSite& site = probe.site;
+  const tracer::ProbeSite& site = probe.hook.site;
   auto to = std::back_inserter(out);
   std::string line = fmt::format("  {:<{}}  {:#9x}  {:>4}  {:<{}}  {} ({})", probe.function,
                                  name_width, site.entry, distance_text(site.offset, site.entry),
@@ -93,6 +105,25 @@ void print_probe(std::string& out, const ListedProbe& probe, std::size_t name_wi
     fmt::format_to(to, "  {:<{}}  {:9}  {:>4}  {:<{}}  not: {}\n", "", name_width, "",
                    distance_text(one.offset, site.entry), one.instruction, text_width, one.why);
   }
+  if (const std::string returns = returns_text(probe); !returns.empty()) {
+    fmt::format_to(to, "  {:<{}}  {:9}  {}\n", "", name_width, "", returns);
+  }
+}
+
+/// How the return is seen: `by` is "nothing" where that is not needed.
+nlohmann::ordered_json return_json(const ListedProbe& probe) {
+  using nlohmann::ordered_json;
+  auto instructions = ordered_json::array();
+  for (const tracer::ProbeSite& site : probe.hook.returns) {
+    instructions.push_back(
+        {{"offset", site.offset}, {"instruction", site.instruction}, {"emulated", site.emulated}});
+  }
+  const char* by = "nothing";
+  if (probe.needs_return) by = probe.hook.has_own_returns() ? "instructions" : "trampoline";
+  return {{"by", probe.hook.declined.empty() ? by : "declined"},
+          {"why", probe.hook.declined},
+          {"instructions", instructions},
+          {"not_seen", probe.hook.unfollowed}};
 }
 
 }  // namespace
@@ -121,7 +152,8 @@ Result<ProbeListing> list_probes(const std::string& name) {
   if (!module) return module.unexpected();
   ProbeListing listing{.path = *path, .probes = {}, .trial = tracer::site_trial()};
   for (tracer::Hook& hook : tracer::find_hooks(rows, *module, listing.trial.emulated)) {
-    listing.probes.push_back({rows[hook.row].symbol, std::move(hook.site)});
+    const catalog::Row& row = rows[hook.row];
+    listing.probes.push_back({row.symbol, std::move(hook), row.needs_return()});
   }
   if (listing.probes.empty()) {
     return fail(*path + " has no function that leaktrace hooks",
@@ -142,8 +174,8 @@ std::string probe_listing_text(const ProbeListing& listing) {
   std::size_t text_width = 11;
   for (const ListedProbe& probe : listing.probes) {
     name_width = std::max(name_width, probe.function.size());
-    text_width = std::max(text_width, probe.site.instruction.size());
-    for (const auto& one : probe.site.passed_over) {
+    text_width = std::max(text_width, probe.hook.site.instruction.size());
+    for (const auto& one : probe.hook.site.passed_over) {
       text_width = std::max(text_width, one.instruction.size());
     }
   }
@@ -156,14 +188,15 @@ std::string probe_listing_text(const ProbeListing& listing) {
 std::string probe_listing_json(const ProbeListing& listing) {
   using nlohmann::ordered_json;
   auto functions = ordered_json::array();
-  for (const auto& [function, site] : listing.probes) {
+  for (const ListedProbe& probe : listing.probes) {
+    const tracer::ProbeSite& site = probe.hook.site;
     auto passed_over = ordered_json::array();
     for (const tracer::PassedOver& one : site.passed_over) {
       passed_over.push_back({{"distance", one.offset - site.entry},
                              {"instruction", one.instruction},
                              {"why", one.why}});
     }
-    functions.push_back({{"function", function},
+    functions.push_back({{"function", probe.function},
                          {"entry_offset", site.entry},
                          {"offset", site.offset},
                          {"distance", site.offset - site.entry},
@@ -172,7 +205,8 @@ std::string probe_listing_json(const ProbeListing& listing) {
                          {"emulated", site.emulated},
                          {"pushed_bytes", site.pushed},
                          {"why_entry", site.why_entry},
-                         {"passed_over", passed_over}});
+                         {"passed_over", passed_over},
+                         {"return", return_json(probe)}});
   }
   const ordered_json document = {{"version", 1},
                                  {"file", listing.path},

@@ -6,14 +6,15 @@
 #include <vector>
 
 #include "user/base/result.h"
-#include "user/tracer/probe_site.h"
+#include "user/tracer/hooks.h"
 #include "user/tracer/site_trial.h"
 
 namespace leaktrace::app {
 
 struct ListedProbe {
   std::string function;
-  tracer::ProbeSite site;
+  tracer::Hook hook;
+  bool needs_return = false;
 };
 
 struct ProbeListing {

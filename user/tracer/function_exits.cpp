@@ -35,8 +35,8 @@ constexpr std::size_t kStubBytes = 32;
 
 /// Functions that do not return: jumping to one is not a way back to the caller.
 constexpr std::array<std::string_view, 7> kNeverReturn = {
-    "abort", "__stack_chk_fail", "__assert_fail", "_ZSt17__throw_bad_allocv",
-    "exit",  "_exit",            "_Unwind_Resume"};
+    "abort", "__stack_chk_fail", "__assert_fail", "_ZSt17__throw_bad_allocv", "exit",
+    "_exit", "_Unwind_Resume"};
 
 struct ElfEnd {
   void operator()(Elf* elf) const { elf_end(elf); }
@@ -96,7 +96,7 @@ struct ExitFinder::File {
   std::unique_ptr<Elf, ElfEnd> elf;
   std::unique_ptr<Dwarf_CFI, CfiEnd> cfi;
   unwind::Machine machine;
-  std::vector<CodeRange> ranges;                     ///< by start
+  std::vector<CodeRange> ranges;                    ///< by start
   std::map<std::uint64_t, ImportedFunction> slots;  ///< by address
 
   [[nodiscard]] std::optional<CodeRange> range_at(std::uint64_t address) const {
@@ -284,9 +284,9 @@ Result<ExitFinder> ExitFinder::open(int fd, const ElfImage& image, const ClassSe
   auto ranges = unwind::list_described_code(elf.get(), unwind::FrameSection::eh_frame).ranges;
   std::ranges::sort(ranges, {}, &CodeRange::start);
   auto slots = read_slots(elf.get());
-  return ExitFinder(std::unique_ptr<File>(
-      new File{fd, &image, emulated, std::move(*decoder), std::move(elf), std::move(cfi),
-               *unwind_machine, std::move(ranges), std::move(slots)}));
+  return ExitFinder(std::unique_ptr<File>(new File{fd, &image, emulated, std::move(*decoder),
+                                                   std::move(elf), std::move(cfi), *unwind_machine,
+                                                   std::move(ranges), std::move(slots)}));
 }
 
 FunctionExits ExitFinder::find(const FunctionSymbol& function) const {

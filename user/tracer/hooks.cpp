@@ -44,10 +44,11 @@ class ReturnChooser {
     FunctionExits exits = (*finder_)->find(function);
     if (!exits.declined.empty()) hook.declined = "its returns cannot be found: " + exits.declined;
     for (const std::string& one : exits.unfollowed) {
-      log::debug("{}: {} may leave by \"{}\", which is not followed", module_.path, row.symbol, one);
+      log::debug("{}: {} may leave by \"{}\", which is not followed", module_.path, row.symbol,
+                 one);
     }
     hook.returns = std::move(exits.returns);
-    hook.all_returns = exits.unfollowed.empty();
+    hook.unfollowed = std::move(exits.unfollowed);
   }
 
  private:
@@ -79,7 +80,7 @@ bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
 std::uint64_t Hook::cookie() const {
   std::uint64_t returns_seen = 0;
   if (has_own_returns()) returns_seen = LT_COOKIE_OWN_RETURNS;
-  if (has_own_returns() && all_returns) returns_seen |= LT_COOKIE_ALL_RETURNS;
+  if (has_own_returns() && unfollowed.empty()) returns_seen |= LT_COOKIE_ALL_RETURNS;
   return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) | returns_seen |
          std::uint64_t{pg_layout} << LT_COOKIE_LAYOUT_SHIFT | std::uint64_t{site.pushed} << 32 |
          std::uint64_t{code_pages} << LT_COOKIE_CODE_PAGES_SHIFT;

@@ -25,9 +25,9 @@ struct Hook {
   /// Return instructions that are probed to see its calls return; none where that is not needed,
   /// or left to the kernel's trampoline.
   std::vector<ProbeSite> returns;
-  bool all_returns = false;  ///< there is no other way out of the function
-  std::string declined;      ///< why the function must not be hooked
-  std::uint32_t pg_layout = 0;  ///< of a function of libpq: Engine::set_pg_layout; 0: none
+  std::vector<std::string> unfollowed;  ///< ways out of the function that are not seen
+  std::string declined;                 ///< why the function must not be hooked
+  std::uint32_t pg_layout = 0;          ///< of a function of libpq: Engine::set_pg_layout; 0: none
   /// Of such a function: pages of 4 KiB between the beginning of the object's code and the probe.
   std::uint16_t code_pages = UINT16_MAX;
 
@@ -46,8 +46,8 @@ struct ProbeLoss {
 };
 
 /// The functions of the file that rows name, each once, with the best place for a probe on a
-/// kernel that emulates `emulated`, and with how their returns are seen. Two names of one function (aligned_alloc and memalign in glibc)
-/// are hooked by the row that comes first.
+/// kernel that emulates `emulated`, and with how their returns are seen. Two names of one function
+/// (aligned_alloc and memalign in glibc) are hooked by the row that comes first.
 [[nodiscard]] std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows,
                                            const Module& module, const ClassSet& emulated,
                                            Trampolines trampolines = Trampolines::where_safe);

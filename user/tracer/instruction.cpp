@@ -185,7 +185,8 @@ void set_flow_arm(const cs_insn& insn, Instruction& result) {
     result.flow = Flow::indirect;
   } else if (in_group(insn, CS_GRP_JUMP) && arm.op_count > 0 &&
              arm.operands[arm.op_count - 1].type == ARM64_OP_IMM) {
-    const bool always = insn.id == ARM64_INS_B && (arm.cc == ARM64_CC_INVALID || arm.cc == ARM64_CC_AL);
+    const bool always =
+        insn.id == ARM64_INS_B && (arm.cc == ARM64_CC_INVALID || arm.cc == ARM64_CC_AL);
     result.flow = always ? Flow::jump : Flow::branch;
     result.target = static_cast<std::uint64_t>(arm.operands[arm.op_count - 1].imm);
   }

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace leaktrace::tracer {
 namespace {
 
@@ -48,6 +50,46 @@ TEST(Cookies, KeepWhatProgramsAreTold) {
   made.site.emulated = false;
   EXPECT_NE(made.cookie() & LT_COOKIE_STEPPED, 0U);
   EXPECT_EQ(LT_COOKIE_LAYOUT(made.cookie()), 7U);
+}
+
+TEST(Cookies, SayHowAReturnIsSeen) {
+  Hook made = hook(200);
+  made.pg_layout = 7;
+  EXPECT_EQ(made.cookie() & (LT_COOKIE_OWN_RETURNS | LT_COOKIE_ALL_RETURNS), 0U);
+  made.returns.emplace_back();
+  EXPECT_EQ(made.cookie() & (LT_COOKIE_OWN_RETURNS | LT_COOKIE_ALL_RETURNS),
+            LT_COOKIE_OWN_RETURNS | LT_COOKIE_ALL_RETURNS);
+  EXPECT_EQ(made.cookie() & LT_COOKIE_AT_RETURN, 0U);
+  made.unfollowed = {"jmp rcx"};
+  EXPECT_EQ(made.cookie() & LT_COOKIE_ALL_RETURNS, 0U);
+
+  const std::uint64_t cookie = made.return_cookie(made.returns[0]);
+  EXPECT_EQ(LT_COOKIE_ROW(cookie), 200U);
+  EXPECT_EQ(LT_COOKIE_LAYOUT(cookie), 7U);
+  EXPECT_NE(cookie & LT_COOKIE_AT_RETURN, 0U);
+  EXPECT_NE(cookie & LT_COOKIE_STEPPED, 0U);
+}
+
+TEST(CheckHooks, LeaveOutWhatHasNoSafeReturn) {
+  const std::vector<catalog::Row> rows(catalog::memory_rows().begin(),
+                                       catalog::memory_rows().end());
+  const auto row = [&](const std::string& symbol) {
+    return static_cast<std::uint32_t>(std::ranges::find(rows, symbol, &catalog::Row::symbol) -
+                                      rows.begin());
+  };
+  std::vector<Hook> hooks = {hook(row("malloc")), hook(row("calloc")), hook(row("free"))};
+  hooks[1].declined = "its returns cannot be found: it has no return instruction";
+  const Module module;
+  const CheckedHooks checked = check_hooks(hooks, rows, module, MappedCode(-1, {}, {}));
+  ASSERT_THAT(checked.hooks, SizeIs(2));
+  EXPECT_EQ(checked.hooks[0].row, hooks[0].row);
+  ASSERT_TRUE(checked.loss);
+  EXPECT_EQ(checked.loss->why, "calloc: its returns cannot be found: it has no return instruction");
+
+  // What moves a block gives one back: without it all of the kind would look leaked.
+  hooks.push_back(hook(row("realloc")));
+  hooks[3].declined = "its returns cannot be found";
+  EXPECT_THAT(check_hooks(hooks, rows, module, MappedCode(-1, {}, {})).hooks, testing::IsEmpty());
 }
 
 }  // namespace
