@@ -79,9 +79,8 @@ static __always_inline __u64 acquire_point(struct pt_regs* ctx, struct lt_thread
                                            __u32 kind, const struct lt_call* call, __u64 handle) {
   if (handle <= LT_HANDLE_BUSY) return LT_STACK_ID_NONE;
   struct lt_site_key* site_key = &thread->site;
-  *site_key = (struct lt_site_key){.stack_id = capture_stack_of_call(ctx, thread, call),
-                                   .image = thread->image,
-                                   .kind = kind};
+  *site_key = (struct lt_site_key){
+      .stack_id = capture_stack_of_call(ctx, thread, call), .image = thread->image, .kind = kind};
   struct lt_site_counters* site = bpf_map_lookup_elem(&call_sites, site_key);
   int is_new = !site && kind == LT_KIND_PG_RESULT;
   if (!site) site = site_or_new(site_key);

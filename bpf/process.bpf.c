@@ -54,8 +54,6 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
   __u32 child_tgid = tgid_of(child);
   struct lt_process copy = {.flags =
                                 LT_PROCESS_FOLLOW | (process->flags & LT_PROCESS_NO_TRAMPOLINES)};
-  struct lt_process copy = {.flags =
-                                LT_PROCESS_FOLLOW | (process->flags & LT_PROCESS_NO_TRAMPOLINES)};
   if (process->flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE))
     copy.flags |= LT_PROCESS_STOP_ONCE;
   if (child->mm == parent->mm) { /* vfork: one address space until the child execs */

@@ -47,11 +47,12 @@ static __always_inline void put_back(struct lt_call* call) {
 }
 
 /*
- * A call left by longjmp or an exception never returns. What it had taken is still there. Where all
- * returns of an allocation function are seen, it has given nothing to anybody, and nothing is lost.
+ * A call left by longjmp or an exception never returns. What it had taken is still there. An
+ * allocation function that did not pass one of its own return instructions has given nothing to
+ * anybody, and nothing is lost.
  */
 static __always_inline void abandon(struct lt_call* call, __u32 kind) {
-  if (call->own_returns != LT_ALL_RETURNS || LT_KIND_IS_PG(kind)) lose(LT_LOSS_ABANDONED_CALL);
+  if (!call->own_returns || LT_KIND_IS_PG(kind)) lose(LT_LOSS_ABANDONED_CALL);
   if (call->has_old) put_back(call);
   call->active = 0;
 }
@@ -107,16 +108,27 @@ static __always_inline int is_nested(struct pt_regs* ctx, struct lt_call* call, 
   return 0;
 }
 
-/* The call that this return ends, if it is the outermost one. A probe on the return instruction
- * itself (`cookie`) runs before it has popped the return address. */
+/*
+ * The call that this return ends, if it is the outermost one. A probe on the return instruction
+ * itself (`cookie`) runs before it has popped the return address. It does not end a call that has a
+ * trampoline: that comes right after (glibc's reallocarray jumps to another library's realloc).
+ */
 static __always_inline int ends_call(struct pt_regs* ctx, struct lt_call* call, __u32 kind,
                                      __u64 cookie) {
   if (!call->active || is_of_past_window(call)) return 0;
+  int at_return = (cookie & LT_COOKIE_AT_RETURN) != 0;
   __u64 sp = PT_REGS_SP(ctx);
-  __u64 end = call->sp + (cookie & LT_COOKIE_AT_RETURN ? 0 : LT_RETURN_POPS);
+  __u64 end = call->sp + (at_return ? 0 : LT_RETURN_POPS);
+  if (at_return != call->own_returns && sp <= end) return 0;
   if (sp == end) return 1;
   if (sp > end) abandon(call, kind);
   return 0;
+}
+
+/* Is the thread in this call, as far as can be told without being in it? */
+static __always_inline int is_under_way(struct pt_regs* ctx, const struct lt_call* call) {
+  if (!call->active) return 0;
+  return !call->own_returns || (PT_REGS_SP(ctx) <= call->sp && has_its_frame(call));
 }
 
 /* What a program on a hooked function works on. */
@@ -132,10 +144,8 @@ struct lt_probe {
 /* Notes where the call is on the stack, and how its end will be seen. */
 static __always_inline void note_frame(struct pt_regs* ctx, struct lt_call* call, __u64 cookie) {
   call->sp = PT_REGS_SP(ctx);
-  call->own_returns = LT_BY_TRAMPOLINE;
-  if (!(cookie & LT_COOKIE_OWN_RETURNS)) return;
-  call->own_returns = cookie & LT_COOKIE_ALL_RETURNS ? LT_ALL_RETURNS : LT_SOME_RETURNS;
-  call->return_address = return_address(ctx, 0);
+  call->own_returns = (cookie & LT_COOKIE_OWN_RETURNS) != 0;
+  if (call->own_returns) call->return_address = return_address(ctx, 0);
 }
 
 static __always_inline void begin_call(struct pt_regs* ctx, const struct lt_probe* probe,
@@ -156,7 +166,8 @@ static __always_inline void begin_call(struct pt_regs* ctx, const struct lt_prob
   call->row = LT_COOKIE_ROW(probe->cookie);
   call->has_old = 0;
   call->taken = 0;
-  call->nested = row->kind == LT_KIND_MMAP && call_of(probe->thread, LT_KIND_HEAP)->active;
+  call->nested =
+      row->kind == LT_KIND_MMAP && is_under_way(ctx, call_of(probe->thread, LT_KIND_HEAP));
   call->active = 1;
   probe->thread->last_released = 0;
 }

@@ -20,13 +20,6 @@
 #include "leaktrace/python_abi.h"
 #include "leaktrace/sampling.h"
 
-/* How the end of a call is seen. */
-enum lt_own_returns {
-  LT_BY_TRAMPOLINE = 0,
-  LT_SOME_RETURNS = 1, /* by probes on return instructions; some ways out have none */
-  LT_ALL_RETURNS = 2,
-};
-
 /* The outermost call of one kind that a thread is in, from its entry probe to its return probe. */
 struct lt_call {
   __u64 sp;             /* at the function's first instruction */
@@ -46,7 +39,7 @@ struct lt_call {
   __u8 chosen;      /* what it acquires is stored */
   __u8 step;        /* of the sampling interval */
   __u8 lasting;     /* its probes are never taken away */
-  __u8 own_returns; /* enum lt_own_returns */
+  __u8 own_returns; /* LT_COOKIE_OWN_RETURNS */
 };
 
 struct lt_stack_hash {

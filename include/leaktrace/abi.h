@@ -131,10 +131,9 @@ LT_ASSERT_SIZE(struct lt_row, 36);
 #define LT_COOKIE_LAYOUT(cookie) ((__u32)(((cookie) >> 17) & 0xff)) /* of this libpq; 0: none */
 #define LT_COOKIE_LAYOUT_SHIFT 17
 /* Of an entry: the function's returns are seen by probes on its own return instructions and not by
- * the kernel's trampoline. And there is one on each of its ways out. */
+ * the kernel's trampoline. */
 #define LT_COOKIE_OWN_RETURNS (1ULL << 25)
-#define LT_COOKIE_ALL_RETURNS (1ULL << 26)
-#define LT_COOKIE_AT_RETURN (1ULL << 27) /* this probe is on a return instruction */
+#define LT_COOKIE_AT_RETURN (1ULL << 26) /* this probe is on a return instruction */
 #define LT_COOKIE_PUSHED(cookie) ((__u32)(((cookie) >> 32) & 0xffff)) /* bytes, entry to probe */
 /* Pages between the beginning of the object's code and the probe; 0xffff: not known. */
 #define LT_COOKIE_CODE_PAGES(cookie) ((__u32)((cookie) >> 48))

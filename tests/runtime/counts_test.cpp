@@ -74,7 +74,8 @@ TEST_F(Counts, ManyMoreThreadsThanProcessorsIsExact) {
   expect_truth(traced.report(), truth());
 }
 
-/// Allocators whose functions are seen to return by their own return instructions.
+/// Allocators whose functions are seen to return by their own return instructions. (jemalloc has no
+/// pvalloc: a program that mixes it with glibc's crashes, traced or not.)
 class CountsOfAllocators : public Counts, public testing::WithParamInterface<const char*> {};
 
 TEST_P(CountsOfAllocators, AreExact) {
@@ -86,8 +87,7 @@ TEST_P(CountsOfAllocators, AreExact) {
   EXPECT_THAT(harmful_losses(traced.report()), testing::IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, CountsOfAllocators,
-                         testing::Values("libjemalloc.so.2", "libtcmalloc_minimal.so.4"),
+INSTANTIATE_TEST_SUITE_P(Of, CountsOfAllocators, testing::Values("libtcmalloc_minimal.so.4"),
                          [](const auto& library) {
                            const std::string name = library.param;
                            return name.substr(0, name.find('.'));

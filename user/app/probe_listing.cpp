@@ -84,10 +84,8 @@ std::string returns_text(const ListedProbe& probe) {
   if (!hook.declined.empty()) return "not hooked: " + hook.declined;
   if (!probe.needs_return) return {};
   if (!hook.has_own_returns()) return "return: by the kernel's trampoline";
-  std::string text = fmt::format("return: at {} of its instructions, {}", hook.returns.size(),
-                                 cost_of(hook.returns.front()));
-  for (const std::string& one : hook.unfollowed) text += fmt::format("; not seen: {}", one);
-  return text;
+  return fmt::format("return: at {} of its instructions, {}", hook.returns.size(),
+                     cost_of(hook.returns.front()));
 }
 
 void print_probe(std::string& out, const ListedProbe& probe, std::size_t name_width,
@@ -122,8 +120,7 @@ nlohmann::ordered_json return_json(const ListedProbe& probe) {
   if (probe.needs_return) by = probe.hook.has_own_returns() ? "instructions" : "trampoline";
   return {{"by", probe.hook.declined.empty() ? by : "declined"},
           {"why", probe.hook.declined},
-          {"instructions", instructions},
-          {"not_seen", probe.hook.unfollowed}};
+          {"instructions", instructions}};
 }
 
 }  // namespace

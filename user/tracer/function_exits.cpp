@@ -176,6 +176,10 @@ class Search {
     if (exits_.declined.empty()) exits_.declined = std::move(why);
   }
 
+  void cannot_follow(const std::string& jump) {
+    decline(fmt::format("it may leave by \"{}\", which cannot be followed", jump));
+  }
+
   /// Has the part of the code around an address looked at. False: there is none.
   bool enter(std::uint64_t address) {
     const auto part = file_.range_at(address);
@@ -217,7 +221,7 @@ class Search {
         if (one.pointer) {
           follow_slot(one, *one.pointer);
         } else if (since_look_up_ >= kTableLookUp) {
-          exits_.unfollowed.push_back(one.text);
+          cannot_follow(one.text);
         }
         break;
       default:
@@ -229,20 +233,19 @@ class Search {
     if (const auto slot = file_.slot_of_stub(target)) {
       follow_slot(one, *slot);
     } else if (!enter(target)) {
-      exits_.unfollowed.push_back(one.text);
+      cannot_follow(one.text);
     }
   }
 
   void follow_slot(const Instruction& one, std::uint64_t slot) {
     const auto imported = file_.slots.find(slot);
     if (imported == file_.slots.end()) {
-      exits_.unfollowed.push_back(one.text);
-      return;
+      return cannot_follow(one.text);
     }
     const auto& [name, address] = imported->second;
     if (std::ranges::find(kNeverReturn, name) != kNeverReturn.end()) return;
     // A name of the file's own: another file may take its place only by defining it again.
-    if (address == 0 || !enter(address)) exits_.unfollowed.push_back("jmp " + name);
+    if (address == 0 || !enter(address)) cannot_follow("jmp " + name);
   }
 
   void add_return(const Instruction& one, std::uint64_t address) {

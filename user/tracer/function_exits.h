@@ -23,9 +23,8 @@ struct FunctionExits {
   /// Its return instructions, and those of the code that it ends in by a jump (its cold part, tail
   /// calls). With a probe on each, a call that returns hits exactly one of them.
   std::vector<ProbeSite> returns;
-  /// Ways out that are not followed ("jmp rcx"): a call that takes one is not seen to return.
-  std::vector<std::string> unfollowed;
-  /// Why nothing of this can be relied on; then there are no returns.
+  /// Why they are not all known; then there are none: half of a function's returns is a wrong
+  /// count.
   std::string declined;
 };
 

@@ -11,7 +11,6 @@
 #include <string_view>
 #include <utility>
 
-#include "user/base/log.h"
 #include "user/tracer/function_exits.h"
 
 namespace leaktrace::tracer {
@@ -43,12 +42,7 @@ class ReturnChooser {
     }
     FunctionExits exits = (*finder_)->find(function);
     if (!exits.declined.empty()) hook.declined = "its returns cannot be found: " + exits.declined;
-    for (const std::string& one : exits.unfollowed) {
-      log::debug("{}: {} may leave by \"{}\", which is not followed", module_.path, row.symbol,
-                 one);
-    }
     hook.returns = std::move(exits.returns);
-    hook.unfollowed = std::move(exits.unfollowed);
   }
 
  private:
@@ -78,10 +72,8 @@ bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
 }  // namespace
 
 std::uint64_t Hook::cookie() const {
-  std::uint64_t returns_seen = 0;
-  if (has_own_returns()) returns_seen = LT_COOKIE_OWN_RETURNS;
-  if (has_own_returns() && unfollowed.empty()) returns_seen |= LT_COOKIE_ALL_RETURNS;
-  return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) | returns_seen |
+  return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) |
+         (has_own_returns() ? LT_COOKIE_OWN_RETURNS : 0) |
          std::uint64_t{pg_layout} << LT_COOKIE_LAYOUT_SHIFT | std::uint64_t{site.pushed} << 32 |
          std::uint64_t{code_pages} << LT_COOKIE_CODE_PAGES_SHIFT;
 }

@@ -25,9 +25,8 @@ struct Hook {
   /// Return instructions that are probed to see its calls return; none where that is not needed,
   /// or left to the kernel's trampoline.
   std::vector<ProbeSite> returns;
-  std::vector<std::string> unfollowed;  ///< ways out of the function that are not seen
-  std::string declined;                 ///< why the function must not be hooked
-  std::uint32_t pg_layout = 0;          ///< of a function of libpq: Engine::set_pg_layout; 0: none
+  std::string declined;         ///< why the function must not be hooked
+  std::uint32_t pg_layout = 0;  ///< of a function of libpq: Engine::set_pg_layout; 0: none
   /// Of such a function: pages of 4 KiB between the beginning of the object's code and the probe.
   std::uint16_t code_pages = UINT16_MAX;
 

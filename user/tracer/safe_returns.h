@@ -10,9 +10,7 @@ namespace leaktrace::tracer {
 /// Where return probes put their trampoline.
 enum class Trampolines {
   where_safe,  ///< on functions of the C library that the catalog says are safe
-  /// On none: of a Go program (its stacks move), and where a probe would put one into processes
-  /// that are not traced.
-  never,
+  never,       ///< on none: in a Go program, whose stacks move
 };
 
 /// Is this file a C library whose own allocation functions call nothing that a program supplies?

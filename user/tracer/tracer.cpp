@@ -182,12 +182,7 @@ void Tracer::forget_image(std::uint32_t image) {
   images_.erase(image);
 }
 
-// Probes that are in all processes must be harmless in each: only sessions give no trampoline to a
-// process that is not traced.
 Trampolines Tracer::trampolines_in(pid_t pid) const {
-  if (options_.follow) {
-    return options_.mode == ProbeMode::session ? Trampolines::where_safe : Trampolines::never;
-  }
   auto process = processes_.find(pid);
   const bool go = process != processes_.end() && process->second.go;
   return go ? Trampolines::never : Trampolines::where_safe;
