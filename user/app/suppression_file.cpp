@@ -31,7 +31,7 @@ constexpr std::size_t kMostBytes = 1U << 20;
 constexpr std::size_t kMostQuoted = 60;  // columns
 
 /// What the file says, fit for a message.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   const std::string shown = output::printable(text);
   if (output::columns(shown) <= kMostQuoted) return fmt::format("'{}'", shown);
   return fmt::format("'{}…'", output::first_columns(shown, kMostQuoted));
@@ -58,14 +58,14 @@ Result<void> set_kind(const std::string& value, SuppressionRule& rule) {
   if (!rule.kinds.empty()) return {};
   std::vector<std::string_view> names;
   for (const model::Kind kind : model::kKinds) names.push_back(model::kind_name(kind));
-  return fail(fmt::format("{} is no kind of resource", quoted(value)),
+  return fail(fmt::format("{} is no kind of resource", in_quotes(value)),
               fmt::format("{} are, and pg for all that begin so", fmt::join(names, ", ")));
 }
 
 Result<void> set_frame(const std::string& value, SuppressionRule& rule) {
   rule.innermost = value == "innermost";
   if (rule.innermost || value == "any") return {};
-  return fail(fmt::format("frame cannot be {}", quoted(value)), "write any or innermost");
+  return fail(fmt::format("frame cannot be {}", in_quotes(value)), "write any or innermost");
 }
 
 /// One line, whatever line breaks the YAML has.
@@ -107,7 +107,7 @@ Result<void> set_expires(const std::string& value, SuppressionRule& rule) {
       return {};
     }
   }
-  return fail(fmt::format("{} is no date", quoted(value)),
+  return fail(fmt::format("{} is no date", in_quotes(value)),
               "write the last day on which the entry counts as YYYY-MM-DD");
 }
 
@@ -137,7 +137,7 @@ Result<const Key*> find_key(const YAML::Node& node, const std::string& file) {
   if (found != kKeys.end()) return found;
   std::vector<std::string_view> names;
   for (const Key& key : kKeys) names.push_back(key.name);
-  return fail(fmt::format("{}{} is no key of an entry", place(file, node.Mark()), quoted(name)),
+  return fail(fmt::format("{}{} is no key of an entry", place(file, node.Mark()), in_quotes(name)),
               fmt::format("write {}", fmt::join(names, ", ")));
 }
 

@@ -106,7 +106,7 @@ std::string name_of(Enum value, Names<Enum> names) {
                               : std::string(found->second);
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::string_view kPlain = "\"\\\n\r\t";
   constexpr std::string_view kEscaped = "\"\\nrt";
   std::string out = "\"";
@@ -146,7 +146,7 @@ class Writer {
     }
   }
   void text(std::string_view key, const std::string& value) {
-    if (!value.empty()) add(key, quoted(value));
+    if (!value.empty()) add(key, in_quotes(value));
   }
   void flag(std::string_view key, bool value) {
     if (value) *line_ += fmt::format(" {}", key);

@@ -14,6 +14,7 @@
 #include "engine.skel.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
+#include "user/tracer/load_error.h"
 #include "user/tracer/pid_namespace.h"
 #include "user/tracer/session_link.h"
 
@@ -33,17 +34,9 @@ int print_libbpf(libbpf_print_level, const char* format, va_list arguments) {
   return 0;
 }
 
-Unexpected load_error(int error) {
-  if (error == -EPERM || error == -EACCES) {
-    return fail("the kernel does not let this user load BPF programs",
-                "run as root, or see leaktrace doctor for the capabilities that are missing");
-  }
-  if (error == -ESRCH || error == -ENOENT) {
-    return fail(describe_errno("cannot load the BPF programs", -error),
-                "is the kernel built with BTF (CONFIG_DEBUG_INFO_BTF)? see leaktrace doctor");
-  }
-  return fail(describe_errno("cannot load the BPF programs", -error),
-              "leaktrace --verbose shows the kernel's words; see leaktrace doctor");
+std::optional<Capabilities> own_capabilities() {
+  auto own = read_capabilities();
+  return own ? std::optional(std::move(own).value()) : std::nullopt;
 }
 
 Unexpected attach_error(int error) {
@@ -69,12 +62,12 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
 Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalog::Row>& rows,
-                            ProbeMode mode) {
+                            ProbeMode mode, const LoadWatch& watch) {
   libbpf_set_print(print_libbpf);
   const auto pids = own_pid_namespace();
   if (!pids) return pids.unexpected();
   Skeleton skeleton(engine_bpf__open());
-  if (!skeleton) return load_error(-errno);
+  if (!skeleton) return load_error(-errno, std::nullopt, own_capabilities());
 
   const auto buckets = static_cast<std::uint32_t>(LT_LIVE_BUCKETS(limits.live));
   skeleton->rodata->min_size = limits.min_size;
@@ -97,7 +90,11 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
 
   Engine engine(std::move(skeleton), mode);
   engine.choose_programs();
-  if (int error = engine_bpf__load(engine.skeleton_.get())) return load_error(error);
+  const VerifierLogs logs(engine.skeleton_->obj);
+  if (watch.before) watch.before(engine.skeleton_->obj);
+  if (int error = engine_bpf__load(engine.skeleton_.get()))
+    return load_error(error, logs.refused(), own_capabilities());
+  if (watch.after) watch.after(engine.skeleton_->obj);
 
   int rows_fd = bpf_map__fd(engine.skeleton_->maps.catalog_rows);
   for (std::uint32_t i = 0; i < rows.size(); ++i) {

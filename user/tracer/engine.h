@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "user/tracer/link.h"
 #include "user/tracer/unwind_tables.h"
 
+struct bpf_object;
 struct bpf_program;
 struct engine_bpf;
 
@@ -77,12 +79,19 @@ struct ProbeTargets {
   bool by_trampoline = false;          ///< on the return of the functions that begin there
 };
 
+/// For tests, which measure the programs: called with the BPF object right before it is loaded and
+/// right after.
+struct LoadWatch {
+  std::function<void(bpf_object*)> before;
+  std::function<void(bpf_object*)> after;
+};
+
 /// The loaded BPF object: programs and maps. Nothing is attached to a function until asked.
 class Engine {
  public:
   /// Loads the programs, fills in the catalog and follows fork, exec and exit of traced processes.
   static Result<Engine> load(const EngineLimits& limits, const std::vector<catalog::Row>& rows,
-                             ProbeMode mode);
+                             ProbeMode mode, const LoadWatch& watch = {});
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
