@@ -210,6 +210,14 @@ TEST_P(EngineTest, HandlesAreKeyedByProcess) {
 
 jmp_buf jump_target;
 
+/// Calls from further down the stack than anything that was called before.
+__attribute__((noipa)) void call_with_deep_stack(void (*function)()) {
+  volatile char room[4096];
+  for (volatile char& byte : room) byte = 1;
+  function();
+}
+
+/// It did not pass any of its return instructions: it has acquired nothing, and nothing is lost.
 TEST_P(EngineTest, CallLeftByLongjmpIsAbandonedAndHidesNothing) {
   Child child([] {
     if (setjmp(jump_target) == 0) {
@@ -222,7 +230,23 @@ TEST_P(EngineTest, CallLeftByLongjmpIsAbandonedAndHidesNothing) {
   hooks.trace(child);
   EXPECT_EQ(hooks.total(Kind::heap).acquired_count, 2U);
   EXPECT_EQ(hooks.total(Kind::heap).acquired_bytes, 50U);
-  EXPECT_EQ(hooks.loss(LT_LOSS_ABANDONED_CALL), 1U);
+  EXPECT_EQ(hooks.losses_but({}), 0U);
+}
+
+/// What throws leaves its place on the stack to others: a deeper call is not part of it.
+TEST_P(EngineTest, CallLeftFromDeepInTheStackHidesNoDeeperCall) {
+  Child child([] {
+    if (setjmp(jump_target) == 0) {
+      hooked_acquire_around(at(64), 10, [] { longjmp(jump_target, 1); });
+    }
+    call_with_deep_stack([] { hooked_acquire(at(128), 20); });
+    hooked_acquire(at(192), 30);
+  });
+  TracedHooks hooks(options());
+  hooks.trace(child);
+  EXPECT_EQ(hooks.total(Kind::heap).acquired_count, 2U);
+  EXPECT_EQ(hooks.total(Kind::heap).acquired_bytes, 50U);
+  EXPECT_EQ(hooks.losses_but({}), 0U);
 }
 
 TEST_P(EngineTest, FullLiveTableStoresNothingAndCountsIt) {
