@@ -121,7 +121,7 @@ Result<int> run_command(const TraceCommand& command) {
   collect::TraceSink sink(trace);
   auto live = LiveTrace::create(std::move(config),
                                 {.sink = sink, .symbolizer = symbolizer, .on_interval = [&] {
-                                   if (prints_intervals) reporter->print_interval(trace);
+                                   return !prints_intervals || reporter->print_interval(trace);
                                  }});
   if (!live) return live.unexpected();
   if (auto started = (*live)->start(); !started) return started.unexpected();

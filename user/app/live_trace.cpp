@@ -324,7 +324,7 @@ void LiveTrace::on_tick() {
   tell_memory();
   note_sink_failure(source_->snapshot());
   if (config_.walk_each_interval) note_sink_failure(source_->walk_blocks());
-  if (outputs_.on_interval) outputs_.on_interval();
+  if (outputs_.on_interval && !outputs_.on_interval()) stopping_ = true;
 }
 
 void LiveTrace::finish() {

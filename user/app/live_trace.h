@@ -42,7 +42,8 @@ struct LiveTraceConfig {
 struct LiveTraceOutputs {
   collect::RecordSink& sink;
   symbolize::Symbolizer& symbolizer;
-  std::function<void()> on_interval;  ///< after each reading but the last
+  /// After each reading but the last; false: nobody wants more, the trace ends.
+  std::function<bool()> on_interval;
 };
 
 /// One trace of running processes or of a started command, from attaching to detaching: the loop

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <signal.h>
-
 #include <exception>
 #include <variant>
 
 #include "user/app/commands.h"
 #include "user/app/options.h"
 #include "user/base/log.h"
+#include "user/base/process_setup.h"
 
 int main(int argc, char** argv) try {
   using namespace leaktrace;
-  // A recording that reaches the limit on file sizes (ulimit -f) is an error, and no end.
-  ::signal(SIGXFSZ, SIG_IGN);
+  set_up_process();
   app::ParsedLine line = app::parse_command_line(argc, argv);
   if (!line.command) return line.status;
   auto status =

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/app/reporting.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -10,6 +12,7 @@
 #include "user/analyze/top_sites.h"
 #include "user/app/debug_files.h"
 #include "user/app/suppression_file.h"
+#include "user/base/file.h"
 #include "user/base/log.h"
 #include "user/output/text_flagged.h"
 
@@ -31,6 +34,12 @@ void add_file_losses(std::vector<model::FileLoss>& losses, std::vector<model::Fi
     });
     if (!known) losses.push_back(std::move(loss));
   }
+}
+
+// A pipe whose other end was closed.
+bool has_no_reader(int fd) {
+  pollfd poll{.fd = fd, .events = 0, .revents = 0};
+  return ::poll(&poll, 1, 0) > 0 && (poll.revents & POLLERR) != 0;
 }
 
 }  // namespace
@@ -114,25 +123,26 @@ void Reporter::judge(const analyze::Report& report) {
   }
 }
 
-void Reporter::print_interval(const model::Trace& trace) {
+void Reporter::warn(const Error& error) {
+  if (!std::exchange(warned_, true)) log::warning("a report was not written: {}", error.message());
+}
+
+bool Reporter::print_interval(const model::Trace& trace) {
   const bool to_file = file_ && options_.each_interval;
-  if (!to_file && (file_ || options_.format != "text")) return;
+  if (!to_file && (file_ || options_.format != "text")) return true;
   auto report = build(trace, false);
   if (!report) {
     log::debug("{}", report.error().message());
-    return;
+    return true;
   }
   cut(*report);
-  if (to_file) {
-    if (auto written = file_->commit(format_->write(*report)); !written) {
-      log::debug("{}", written.error().message());
-    }
-    return;
-  }
-  // A line apart, for the next one follows.
-  if (auto written = write_all(terminal_, format_->write(*report) + "\n"); !written) {
-    log::debug("{}", written.error().message());
-  }
+  // On the terminal a line apart, for the next one follows.
+  auto written = to_file ? file_->commit(format_->write(*report))
+                         : write_all(terminal_, format_->write(*report) + "\n");
+  if (written) return true;
+  if (!to_file && has_no_reader(terminal_)) return false;
+  warn(written.error());
+  return true;
 }
 
 Result<void> Reporter::write_final(const model::Trace& trace, bool cut_off) {

@@ -9,7 +9,7 @@
 #include "user/analyze/report.h"
 #include "user/analyze/suppressions.h"
 #include "user/app/options.h"
-#include "user/base/file.h"
+#include "user/base/output_file.h"
 #include "user/base/result.h"
 #include "user/model/trace.h"
 #include "user/output/format.h"
@@ -39,8 +39,9 @@ class Reporter {
                                                symbolize::Symbolizer& symbolizer);
 
   /// The trace as it stands: as text on the terminal for a person who waits, or into the file when
-  /// that is wanted each interval.
-  void print_interval(const model::Trace& trace);
+  /// that is wanted each interval. False: nobody reads the terminal (a pipe) any more. Another
+  /// failure is a warning, once.
+  [[nodiscard]] bool print_interval(const model::Trace& trace);
   /// The last word on a trace; waits for debug files that are being fetched. `cut_off`: of a
   /// recording without its end.
   [[nodiscard]] Result<void> write_final(const model::Trace& trace, bool cut_off);
@@ -55,6 +56,7 @@ class Reporter {
   [[nodiscard]] std::optional<std::size_t> top() const;
   void cut(analyze::Report& report) const;
   void judge(const analyze::Report& report);
+  void warn(const Error& error);
 
   ReportOptionsLine options_;
   symbolize::Symbolizer& symbolizer_;
@@ -63,6 +65,7 @@ class Reporter {
   std::optional<AtomicFile> file_;
   analyze::Suppressions suppressions_;
   bool flagged_ = false;
+  bool warned_ = false;  ///< that an interval's report was not written
 };
 
 }  // namespace leaktrace::app

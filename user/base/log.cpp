@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/base/log.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
-#include <cstdio>
+#include <string>
+
+#include "user/base/file.h"
 
 namespace leaktrace::log {
 namespace {
@@ -24,7 +28,10 @@ bool enabled(Level level) {
 
 void write(Level level, std::string_view message) {
   if (!enabled(level)) return;
-  fmt::print(stderr, "leaktrace: {}{}\n", kPrefixes[static_cast<std::size_t>(level)], message);
+  const std::string line =
+      fmt::format("leaktrace: {}{}\n", kPrefixes[static_cast<std::size_t>(level)], message);
+  // Nobody can be told where stderr is closed or full; not through stdio, which would throw.
+  (void)write_all(STDERR_FILENO, line);
 }
 
 }  // namespace leaktrace::log

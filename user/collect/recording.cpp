@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/collect/recording.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <variant>
 
@@ -56,6 +56,20 @@ std::string cause_of(int error, const std::string& path) {
   }
 }
 
+/// An older recording, an empty file, or nothing: any other file is more likely named by mistake.
+Result<void> check_replaceable(const OutputFile& file, const std::string& path) {
+  auto present = file.open_present();
+  if (!present) return present.unexpected();
+  if (!*present) return {};
+  std::array<char, kRecordingMagic.size()> start{};
+  const ssize_t n = ::pread((*present)->get(), start.data(), start.size(), 0);
+  if (n < 0) return fail(describe_errno("cannot read " + path, errno));
+  const std::string_view read(start.data(), static_cast<std::size_t>(n));
+  if (read.empty() || read == kRecordingMagic) return {};
+  return fail(fmt::format("{} is there already and is not a recording of leaktrace", path),
+              "name another file with -o, or remove it");
+}
+
 bool reaches_the_reader(const model::Record& record) {
   return std::holds_alternative<model::Snapshot>(record) ||
          std::holds_alternative<model::TraceEnd>(record);
@@ -64,31 +78,33 @@ bool reaches_the_reader(const model::Record& record) {
 }  // namespace
 
 Result<std::unique_ptr<RecordingWriter>> RecordingWriter::create(const std::string& path) {
-  constexpr std::string_view advice = "name a file in a folder that you may write to with -o";
-  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd) return fail(describe_errno("cannot write " + path, errno), std::string(advice));
+  auto file = OutputFile::create(path);
+  if (!file) return file.unexpected();
+  if (auto may = check_replaceable(*file, path); !may) return may.unexpected();
   std::string header(kRecordingMagic);
   header.resize(kRecordingHeaderSize);
   put_u32(header.data() + kRecordingMagic.size(), kRecordingVersion);
   int error = 0;
-  if (write_bytes(fd.get(), header, error) != header.size()) {
-    return fail(describe_errno("cannot write " + path, error), std::string(advice));
+  if (write_bytes(file->fd(), header, error) != header.size()) {
+    return fail(describe_errno("cannot write " + path, error),
+                "name a file in a folder that you may write to with -o");
   }
-  std::unique_ptr<RecordingWriter> writer(new RecordingWriter(path, std::move(fd)));
+  std::unique_ptr<RecordingWriter> writer(new RecordingWriter(path, std::move(*file)));
   writer->flushed_ = header.size();
   return writer;
 }
 
 RecordingWriter::~RecordingWriter() {
-  if (fd_ && !failed_) static_cast<void>(flush());
+  if (file_ && !failed_) static_cast<void>(flush());
 }
 
 Result<void> RecordingWriter::accept(const model::Record& record) {
-  if (failed_ || !fd_) return {};
+  if (failed_ || !file_) return {};
   if (const auto* walk = std::get_if<model::Blocks>(&record)) return accept_blocks(*walk);
   auto appended = append_frame([&](std::string& out) { encoder_.encode(record, out); });
   if (!appended || !reaches_the_reader(record)) return appended;
-  return flush();
+  auto flushed = flush();
+  return flushed ? publish() : flushed;
 }
 
 Result<void> RecordingWriter::accept_blocks(const model::Blocks& walk) {
@@ -134,7 +150,7 @@ Result<void> RecordingWriter::append_frame(Encode encode) {
 Result<void> RecordingWriter::flush() {
   if (failed_) return {};
   int error = 0;
-  const std::size_t written = write_bytes(fd_.get(), buffer_, error);
+  const std::size_t written = write_bytes(file_->fd(), buffer_, error);
   if (written != buffer_.size()) return give_up(written, error);
   flushed_ += buffer_.size();
   buffer_.clear();
@@ -143,8 +159,10 @@ Result<void> RecordingWriter::flush() {
 
 Result<void> RecordingWriter::give_up(std::size_t written, int error) {
   flushed_ += whole_frames(buffer_, written);
-  // Where this fails (a pipe), a reader still stops at the half-written frame by itself.
-  static_cast<void>(::ftruncate(fd_.get(), static_cast<off_t>(flushed_)));
+  // Where it is not cut (a pipe), a reader still stops at the half-written frame by itself.
+  if (!file_->is_direct()) {
+    static_cast<void>(::ftruncate(file_->fd(), static_cast<off_t>(flushed_)));
+  }
   return end_recording({cause_of(error, path_), "free space or record elsewhere with -o"});
 }
 
@@ -156,19 +174,26 @@ Unexpected RecordingWriter::end_recording(Error error) {
   return {std::move(error)};
 }
 
+Result<void> RecordingWriter::publish() {
+  auto published = file_->publish();
+  if (!published) failed_ = true;
+  return published;
+}
+
 Result<void> RecordingWriter::close() {
-  if (!fd_) return {};
-  auto flushed = flush();
+  if (!file_) return {};
+  auto closed = flush();
+  if (closed && flushed_ > kRecordingHeaderSize) closed = file_->publish();
   // A pipe or a terminal has nothing to sync.
-  const bool synced = ::fsync(fd_.get()) == 0 || errno == EINVAL || errno == EROFS;
+  const bool synced = ::fsync(file_->fd()) == 0 || errno == EINVAL || errno == EROFS;
   const int error = errno;
   const bool fsync_failed = !synced && !failed_;
-  fd_.reset();
+  file_.reset();
   if (fsync_failed) {
     failed_ = true;
     return fail(describe_errno("cannot bring " + path_ + " to the disk", error));
   }
-  return flushed;
+  return closed;
 }
 
 }  // namespace leaktrace::collect

@@ -17,6 +17,9 @@
 namespace leaktrace::tracer {
 namespace {
 
+/// Ten times what the largest browsers have. Tables beyond it are left out.
+constexpr std::uint64_t kMaxSymbolBytes = std::uint64_t{1} << 30;
+
 using ElfHandle = std::unique_ptr<Elf, decltype([](Elf* elf) { elf_end(elf); })>;
 
 std::string read_build_id(Elf* elf) {
@@ -181,12 +184,21 @@ class FunctionCutter {
   std::multimap<std::uint64_t, FunctionSymbol*> by_offset_;
 };
 
+/// libelf would take memory for whatever a table and its strings claim to be.
+bool is_bounded(Elf* elf, const GElf_Shdr& header) {
+  GElf_Shdr strings;
+  Elf_Scn* section = elf_getscn(elf, header.sh_link);
+  return header.sh_size <= kMaxSymbolBytes && section != nullptr &&
+         gelf_getshdr(section, &strings) != nullptr && strings.sh_size <= kMaxSymbolBytes;
+}
+
 template <typename Reader>
 void each_symbol_table(Elf* elf, Reader read) {
   for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
     GElf_Shdr header;
     if (!gelf_getshdr(section, &header)) continue;
-    if (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB) read(section, header);
+    const bool symbols = header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB;
+    if (symbols && is_bounded(elf, header)) read(section, header);
   }
 }
 

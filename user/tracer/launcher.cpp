@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "user/base/file.h"
+#include "user/base/process_setup.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -39,7 +40,7 @@ Result<Pipe> make_pipe() {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::signal(SIGXFSZ, SIG_DFL);  // ignored by leaktrace itself
+  restore_inherited_signals();
   ::execvp(arguments[0], arguments);
   int error = errno;
   [[maybe_unused]] ssize_t written = ::write(failure, &error, sizeof(error));

@@ -16,6 +16,9 @@ namespace {
 
 using ElfHandle = std::unique_ptr<Elf, decltype([](Elf* elf) { elf_end(elf); })>;
 
+/// libelf would take memory for whatever a table claims to be.
+constexpr std::uint64_t kMaxSymbolBytes = std::uint64_t{1} << 30;
+
 struct Symbol {
   std::uint64_t address = 0;
   std::uint64_t size = 0;
@@ -45,6 +48,7 @@ PythonSymbols find_symbols(Elf* elf) {
     GElf_Shdr header;
     if (gelf_getshdr(section, &header) == nullptr || header.sh_entsize == 0) continue;
     if (header.sh_type != SHT_DYNSYM && header.sh_type != SHT_SYMTAB) continue;
+    if (header.sh_size > kMaxSymbolBytes) continue;
     Elf_Data* data = elf_getdata(section, nullptr);
     const std::size_t count = data == nullptr ? 0 : data->d_size / header.sh_entsize;
     for (std::size_t i = 0; i < count && !symbols.complete(); ++i) {

@@ -36,6 +36,9 @@ constexpr uint64_t most_rows = 16U << 20;
 constexpr std::chrono::seconds most_time{20};
 using Clock = std::chrono::steady_clock;
 
+/// Of the sections that are only for debuggers, together.
+constexpr uint64_t most_debug_bytes = uint64_t{2} << 30;
+
 /// 4 GiB of code: x86-64 and arm64 cannot branch further within one file.
 constexpr uint64_t most_pages = 65536;
 
@@ -108,8 +111,9 @@ class TableReader {
     describe(eh_code, eh_frame.get());
     // dwarf_begin_elf() reads all debug sections: only for what may be in them.
     const DescribedCode debug_code = list_described_code(elf_, FrameSection::debug_frame);
-    std::unique_ptr<Dwarf, DwarfEnd> dwarf(
-        debug_code.ranges.empty() ? nullptr : dwarf_begin_elf(elf_, DWARF_C_READ, nullptr));
+    const bool wanted = !debug_code.ranges.empty() && has_bounded_sections();
+    std::unique_ptr<Dwarf, DwarfEnd> dwarf(wanted ? dwarf_begin_elf(elf_, DWARF_C_READ, nullptr)
+                                                  : nullptr);
     describe(debug_code, dwarf ? dwarf_getcfi(dwarf.get()) : nullptr);
     add_entry_point();
     sort_described();
@@ -134,6 +138,23 @@ class TableReader {
     machine_ = *machine;
     entry_ = header.e_entry;
     return {};
+  }
+
+  /// What libdw would read into memory, unpacked, is no more than large programs have.
+  [[nodiscard]] bool has_bounded_sections() const {
+    uint64_t bytes = 0;
+    for (Elf_Scn* scn = elf_nextscn(elf_, nullptr); scn != nullptr; scn = elf_nextscn(elf_, scn)) {
+      GElf_Shdr header;
+      if (gelf_getshdr(scn, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
+      if ((header.sh_flags & SHF_ALLOC) != 0) continue;
+      GElf_Chdr packed;
+      const bool is_packed =
+          (header.sh_flags & SHF_COMPRESSED) != 0 && gelf_getchdr(scn, &packed) != nullptr;
+      const uint64_t size = is_packed ? packed.ch_size : header.sh_size;
+      if (size > most_debug_bytes - bytes) return false;
+      bytes += size;
+    }
+    return true;
   }
 
   void read_segments() {

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 
 #include "tests/unit/collect/sample_records.h"
 #include "user/base/file.h"
@@ -166,11 +167,50 @@ TEST_F(RecordingTest, AWriterThatIsDroppedKeepsWhatItHad) {
     auto writer = RecordingWriter::create(path());
     ASSERT_TRUE(writer);
     ASSERT_TRUE((*writer)->accept(model::TraceStart{}));
+    ASSERT_TRUE((*writer)->accept(sample_snapshot(1)));
+    ASSERT_TRUE((*writer)->accept(sample_records().front()));
   }
   RecordList list;
   const ReplaySummary summary = replay(path(), list);
-  EXPECT_EQ(summary.records, 1U);
+  EXPECT_EQ(summary.records, 3U);
   EXPECT_TRUE(summary.cut_off);
+}
+
+TEST_F(RecordingTest, AnOlderOneStaysWholeUntilTheFirstReading) {
+  write_recording(path(), sample_records());
+  const std::string older = *read_file(path());
+  {
+    auto writer = RecordingWriter::create(path());
+    ASSERT_TRUE(writer);
+    ASSERT_TRUE((*writer)->accept(model::TraceStart{}));
+    EXPECT_EQ(*read_file(path()), older);
+  }
+  EXPECT_EQ(*read_file(path()), older) << "the trace could not begin";
+  auto writer = RecordingWriter::create(path());
+  ASSERT_TRUE(writer);
+  ASSERT_TRUE((*writer)->accept(model::TraceStart{}));
+  ASSERT_TRUE((*writer)->accept(sample_snapshot(1)));
+  RecordList list;
+  EXPECT_EQ(replay(path(), list).records, 2U);
+}
+
+TEST_F(RecordingTest, AFileThatIsNoRecordingIsNotReplaced) {
+  std::ofstream(path()) << "LEAKTRAC, and what someone needs";
+  auto writer = RecordingWriter::create(path());
+  ASSERT_FALSE(writer);
+  EXPECT_THAT(writer.error().what, HasSubstr("is not a recording"));
+  EXPECT_EQ(*read_file(path()), "LEAKTRAC, and what someone needs");
+  std::ofstream(path()) << "";
+  EXPECT_TRUE(RecordingWriter::create(path())) << "an empty file (mktemp) may be replaced";
+}
+
+TEST_F(RecordingTest, WhatALinkLeadsToIsNotWrittenTo) {
+  const std::string victim = path("victim");
+  std::ofstream(victim) << "victim";
+  std::filesystem::create_symlink(victim, path());
+  write_recording(path(), sample_records());
+  EXPECT_EQ(*read_file(victim), "victim");
+  EXPECT_FALSE(std::filesystem::is_symlink(path()));
 }
 
 TEST_F(RecordingTest, BlocksAreSplitAndCountTogether) {

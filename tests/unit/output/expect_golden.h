@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "user/base/file.h"
+#include "user/base/output_file.h"
 
 namespace leaktrace::output {
 
