@@ -12,6 +12,7 @@
 #include "user/analyze/growth.h"
 #include "user/analyze/label.h"
 #include "user/analyze/memory.h"
+#include "user/analyze/not_seen.h"
 #include "user/analyze/site_verdicts.h"
 #include "user/analyze/words.h"
 
@@ -210,6 +211,7 @@ Report Builder::head() const {
   report.percent_of_target_cpu = overhead.percent_of_target_cpu;
   report.losses = trace_.losses();
   for (const auto& [file, loss] : trace_.file_losses()) report.file_losses.push_back(loss);
+  report.not_seen = not_seen(trace_);
   report.stacks_recycled = trace_.recycled_stacks();
   report.filters = filter_.words();
   return report;

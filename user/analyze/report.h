@@ -114,6 +114,8 @@ struct Report {
   model::Losses losses{};
   /// What could not be read of which file: those of the trace, by path; the caller may add to them.
   std::vector<model::FileLoss> file_losses;
+  /// What could not be seen at all: see analyze/not_seen.h.
+  std::vector<model::NotSeen> not_seen;
   /// Call stacks that held nothing and were dropped because the tables were full: no loss, but what
   /// they acquired and released is in no site.
   std::uint64_t stacks_recycled = 0;

@@ -60,13 +60,20 @@ Unexpected impossible(std::string_view what, double value) {
 
 Decoded read(const pb::TraceStart& in) {
   if (!is_amount(in.budget_percent())) return impossible("budget", in.budget_percent());
-  return {model::TraceStart{.unix_ns = in.unix_ns(),
-                            .tool_version = in.tool_version(),
-                            .host = in.host(),
-                            .sampling_bytes = in.sampling_bytes(),
-                            .budget_percent = in.budget_percent(),
-                            .min_size = in.min_size(),
-                            .max_size = in.max_size()}};
+  model::TraceStart out{.unix_ns = in.unix_ns(),
+                        .tool_version = in.tool_version(),
+                        .host = in.host(),
+                        .sampling_bytes = in.sampling_bytes(),
+                        .budget_percent = in.budget_percent(),
+                        .min_size = in.min_size(),
+                        .max_size = in.max_size(),
+                        .kinds = {}};
+  for (std::uint32_t number : in.kind()) {
+    // A kind that a newer leaktrace traced has no sites that this one can read.
+    const auto kind = static_cast<model::Kind>(number);
+    if (std::ranges::find(model::kKinds, kind) != model::kKinds.end()) out.kinds.push_back(kind);
+  }
+  return {std::move(out)};
 }
 
 Decoded read(const pb::Process& in) {
@@ -146,6 +153,21 @@ Decoded read(const pb::FileLoss& in) {
   return {std::nullopt};  // of something that a newer leaktrace reads files for
 }
 
+Decoded read(const pb::NotSeen& in) {
+  const auto what = static_cast<model::UnseenSubject>(in.what());
+  switch (what) {
+    case model::UnseenSubject::allocator:
+    case model::UnseenSubject::file:
+    case model::UnseenSubject::process:
+    case model::UnseenSubject::work:
+    case model::UnseenSubject::socket:
+    case model::UnseenSubject::resource:
+      return {
+          model::NotSeen{.what = what, .name = in.name(), .why = in.why(), .advice = in.advice()}};
+  }
+  return {std::nullopt};  // of something that a newer leaktrace tells of
+}
+
 Decoded read(const pb::TraceEnd& in) {
   return {model::TraceEnd{.at_ns = in.at_ns()}};
 }
@@ -223,6 +245,7 @@ Decoded read(const pb::ProcessMemory& in) {
                                .heap_bytes = in.heap_bytes(),
                                .minor_faults = in.minor_faults(),
                                .major_faults = in.major_faults(),
+                               .cpu_ns = in.cpu_ns(),
                                .limit = {.bytes = in.limit_bytes(),
                                          .used_bytes = in.limit_used_bytes(),
                                          .cgroup = in.limit_cgroup()}}};
@@ -405,6 +428,8 @@ Decoded RecordDecoder::decode(std::string_view payload) {
       return read(frame.connections());
     case pb::Frame::kProcessMemory:
       return read(frame.process_memory());
+    case pb::Frame::kNotSeen:
+      return read(frame.not_seen());
     case pb::Frame::RECORD_NOT_SET:
       break;
   }

@@ -160,6 +160,7 @@ struct Filler {
     out.set_min_size(record.min_size);
     out.set_max_size(record.max_size);
     out.set_budget_percent(record.budget_percent);
+    for (model::Kind kind : record.kinds) out.add_kind(static_cast<std::uint32_t>(kind));
   }
 
   void operator()(const model::Process& record) const {
@@ -270,6 +271,15 @@ struct Filler {
     out.set_limit_bytes(record.limit.bytes);
     out.set_limit_used_bytes(record.limit.used_bytes);
     out.set_limit_cgroup(record.limit.cgroup);
+    out.set_cpu_ns(record.cpu_ns);
+  }
+
+  void operator()(const model::NotSeen& record) const {
+    auto& out = *frame.mutable_not_seen();
+    out.set_what(static_cast<std::uint32_t>(record.what));
+    out.set_name(record.name);
+    out.set_why(record.why);
+    out.set_advice(record.advice);
   }
 
   void operator()(const model::TraceEnd& record) const {

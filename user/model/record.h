@@ -6,7 +6,7 @@
 //   TraceStart  Process* Module*
 //   ( Module | Process | ProcessMemory | Stack | Snapshot | SiteDetail | Connections | Recycled |
 //     ProcessEnd )*
-//   Blocks* FrameNames*  FileLoss*  TraceEnd
+//   Blocks* FrameNames*  FileLoss*  TraceEnd        (FileLoss and NotSeen may come at any time)
 //
 // A record refers only to what came before it. Times are nanoseconds since the trace began.
 #pragma once
@@ -32,6 +32,7 @@ struct TraceStart {
   double budget_percent = 0;         ///< most that tracing may slow its targets; 0: no budget
   std::uint64_t min_size = 0;        ///< blocks outside [min_size, max_size] were not traced
   std::uint64_t max_size = UINT64_MAX;
+  std::vector<Kind> kinds{};  ///< that were traced; empty: not known
   bool operator==(const TraceStart&) const = default;
 };
 
@@ -79,6 +80,7 @@ struct ProcessMemory {
   std::uint64_t heap_bytes = 0;       ///< size of [heap], which brk(2) grows; resident or not
   std::uint64_t minor_faults = 0;     ///< this one and the next: since the process began
   std::uint64_t major_faults = 0;
+  std::uint64_t cpu_ns = 0;  ///< user and system time since the process began; 0: not read
   MemoryLimit limit;
   bool operator==(const ProcessMemory&) const = default;
 };
@@ -335,6 +337,26 @@ struct FileLoss {
   bool operator==(const FileLoss&) const = default;
 };
 
+/// What kind of thing a trace does not see; JSON has these names.
+enum class UnseenSubject : std::uint32_t {
+  allocator = 1,  ///< blocks of an allocator that is not hooked
+  file = 2,
+  process = 3,
+  work = 4,
+  socket = 5,
+  resource = 6,
+};
+
+/// Something that the trace cannot see at all, so that its absence from the report is not taken for
+/// a result. One record a subject and name; a later one replaces it.
+struct NotSeen {
+  UnseenSubject what = UnseenSubject::allocator;
+  std::string name;    ///< a file's path, or "comm (pid)"
+  std::string why;     ///< with the evidence; a clause without a full stop
+  std::string advice;  ///< what to do about it, in the imperative; empty: nothing is known
+  bool operator==(const NotSeen&) const = default;
+};
+
 /// The trace ended in order. A recording without it was cut off.
 struct TraceEnd {
   std::uint64_t at_ns = 0;
@@ -343,6 +365,6 @@ struct TraceEnd {
 
 using Record =
     std::variant<TraceStart, Process, ProcessEnd, Module, Stack, Snapshot, Blocks, FrameNames,
-                 TraceEnd, FileLoss, Recycled, SiteDetail, Connections, ProcessMemory>;
+                 TraceEnd, FileLoss, Recycled, SiteDetail, Connections, ProcessMemory, NotSeen>;
 
 }  // namespace leaktrace::model

@@ -189,6 +189,10 @@ void Trace::on(const FileLoss& record) {
   file_losses_[{record.path, record.subject}] = record;
 }
 
+void Trace::on(const NotSeen& record) {
+  not_seen_[{record.what, record.name}] = record;
+}
+
 void Trace::on(const SiteDetail& record) {
   SiteKey key = record.site;
   key.stack = groups_.of(key.stack);

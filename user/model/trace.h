@@ -81,6 +81,10 @@ class Trace {
   [[nodiscard]] const std::map<std::pair<std::string, FileSubject>, FileLoss>& file_losses() const {
     return file_losses_;
   }
+  /// What cannot be seen, as whoever took the trace knew.
+  [[nodiscard]] const std::map<std::pair<UnseenSubject, std::string>, NotSeen>& not_seen() const {
+    return not_seen_;
+  }
 
   /// Stacks that were dropped because they held nothing and the tables were full.
   [[nodiscard]] std::uint64_t recycled_stacks() const { return recycled_stacks_; }
@@ -108,6 +112,7 @@ class Trace {
   void on(const FrameNames& record);
   void on(const TraceEnd& record);
   void on(const FileLoss& record);
+  void on(const NotSeen& record);
   void on(const SiteDetail& record);
   void on(const Connections& record);
   void on(const ProcessMemory& record);
@@ -122,6 +127,7 @@ class Trace {
   std::uint64_t read_at_ns_ = 0;  ///< the newest Snapshot
   std::map<std::pair<ModuleId, std::uint64_t>, std::vector<SourceFrame>> names_;
   std::map<std::pair<std::string, FileSubject>, FileLoss> file_losses_;
+  std::map<std::pair<UnseenSubject, std::string>, NotSeen> not_seen_;
   std::unordered_map<SiteKey, SiteDetail> details_;
   std::optional<Connections> connections_;
   std::unordered_map<ImageId, MemorySeries> memory_;

@@ -78,6 +78,7 @@ std::string totals_line(const FlameNode& tree, const analyze::Diff& diff) {
 std::string recording_words(std::string_view which, const analyze::Report& report) {
   std::string words =
       fmt::format("{}: {}, {}", which, short_mode_words(report), loss_words(report));
+  if (const std::string unseen = not_seen_words(report); !unseen.empty()) words += ", " + unseen;
   if (!report.filters.empty()) words += ", " + report.filters;
   if (report.cut_off) words += ", cut off";
   return words;

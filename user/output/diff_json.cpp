@@ -21,6 +21,7 @@ Json recording(const analyze::DiffRecording& recording) {
   out["filters"] = report.filters;
   out["losses"] = json_losses(report.losses);
   out["file_losses"] = array_of(report.file_losses, json_file_loss);
+  out["not_seen"] = array_of(report.not_seen, json_not_seen);
   out["stacks_recycled"] = report.stacks_recycled;
   out["all"] = json_all(report);
   return out;

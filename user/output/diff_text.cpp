@@ -160,6 +160,8 @@ std::string cut_off_line(std::string_view which, const analyze::Report& report) 
 
 std::string foot(const Diff& diff) {
   return cut_off_line("old", diff.older.report) + cut_off_line("new", diff.newer.report) +
+         not_seen_lines(diff.older.report, " (the old recording)") +
+         not_seen_lines(diff.newer.report, " (the new recording)") +
          loss_section(diff.older.report, " in the old recording") +
          loss_section(diff.newer.report, " in the new recording");
 }

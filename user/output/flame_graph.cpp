@@ -103,6 +103,7 @@ std::string mode_line(const analyze::Report& report) {
   }
   if (!report.filters.empty()) words += " · " + report.filters;
   if (report.cut_off) words += " · the recording is cut off";
+  if (const std::string unseen = not_seen_words(report); !unseen.empty()) words += " · " + unseen;
   words += " · " + loss_words(report);
   return words;
 }

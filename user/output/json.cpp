@@ -115,6 +115,7 @@ std::string write_json(const analyze::Report& report) {
                      {"percent_of_target_cpu", report.percent_of_target_cpu}};
   out["losses"] = json_losses(report.losses);
   out["file_losses"] = array_of(report.file_losses, json_file_loss);
+  out["not_seen"] = array_of(report.not_seen, json_not_seen);
   out["stacks_recycled"] = report.stacks_recycled;
   out["all"] = json_all(report);
   out["growing"] = {{"sites", report.growing_sites},

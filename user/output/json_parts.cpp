@@ -85,6 +85,13 @@ Json json_file_loss(const model::FileLoss& loss) {
           {"why", loss.why}};
 }
 
+Json json_not_seen(const model::NotSeen& not_seen) {
+  return {{"what", std::string(unseen_subject_name(not_seen.what))},
+          {"name", not_seen.name},
+          {"why", not_seen.why},
+          {"advice", not_seen.advice}};
+}
+
 Json json_frame(const analyze::ReportFrame& frame) {
   return {{"function", frame.source.function}, {"file", frame.source.file},
           {"line", frame.source.line},         {"module", frame.module},

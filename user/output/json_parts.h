@@ -21,6 +21,7 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] Json json_target(const analyze::ReportTarget& target);
 [[nodiscard]] Json json_losses(const model::Losses& losses);
 [[nodiscard]] Json json_file_loss(const model::FileLoss& loss);
+[[nodiscard]] Json json_not_seen(const model::NotSeen& not_seen);
 [[nodiscard]] Json json_frame(const analyze::ReportFrame& frame);
 /// Null where the amount is exact.
 [[nodiscard]] Json json_estimate(const std::optional<analyze::Estimate>& estimate);

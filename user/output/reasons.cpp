@@ -99,6 +99,51 @@ std::string loss_words(const analyze::Report& report) {
   return words.empty() ? "no losses" : "losses: " + words;
 }
 
+std::string_view unseen_subject_name(model::UnseenSubject what) {
+  switch (what) {
+    case model::UnseenSubject::allocator:
+      return "allocator";
+    case model::UnseenSubject::file:
+      return "file";
+    case model::UnseenSubject::process:
+      return "process";
+    case model::UnseenSubject::work:
+      return "work";
+    case model::UnseenSubject::socket:
+      return "socket";
+    case model::UnseenSubject::resource:
+      break;
+  }
+  return "resource";
+}
+
+std::string not_seen_words(const model::NotSeen& not_seen) {
+  const std::string name = printable(not_seen.name);
+  switch (not_seen.what) {
+    case model::UnseenSubject::allocator:
+      return fmt::format("the heap of {} is not seen", name);
+    case model::UnseenSubject::process:
+      return fmt::format("process {} is not seen", name);
+    default:
+      return fmt::format("{} is not seen", name);
+  }
+}
+
+std::string not_seen_words(const analyze::Report& report) {
+  if (report.not_seen.empty()) return {};
+  std::string words = not_seen_words(report.not_seen.front());
+  if (const std::size_t more = report.not_seen.size() - 1; more > 0) {
+    words += fmt::format(", and {} more", more);
+  }
+  return words;
+}
+
+std::string not_seen_sentence(const model::NotSeen& not_seen) {
+  std::string words = fmt::format("{}: {}", not_seen_words(not_seen), printable(not_seen.why));
+  if (!not_seen.advice.empty()) words += "; try: " + printable(not_seen.advice);
+  return words;
+}
+
 std::string_view stack_end_name(const analyze::ReportSite& site) {
   if (site.stack_missing) return "missing";
   const std::size_t end = index(site.stack_end);

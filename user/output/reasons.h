@@ -21,6 +21,18 @@ namespace leaktrace::output {
 /// read or probed whole".
 [[nodiscard]] std::string loss_words(const analyze::Report& report);
 
+/// "allocator", "file" …: what of a trace is not seen.
+[[nodiscard]] std::string_view unseen_subject_name(model::UnseenSubject what);
+
+/// What is not seen: "the heap of /usr/bin/server is not seen". Printable.
+[[nodiscard]] std::string not_seen_words(const model::NotSeen& not_seen);
+
+/// The same of the first of a report, and how many more there are; empty when there are none.
+[[nodiscard]] std::string not_seen_words(const analyze::Report& report);
+
+/// What is not seen, why, and what to do: "the heap of … is not seen: …; try: …". Printable.
+[[nodiscard]] std::string not_seen_sentence(const model::NotSeen& not_seen);
+
 /// A name for programs: "complete", "no_row", …; "missing" when nothing is known of the stack.
 [[nodiscard]] std::string_view stack_end_name(const analyze::ReportSite& site);
 

@@ -66,7 +66,7 @@ std::string head(const analyze::Report& report) {
   if (memory) out += head_line("total", total_words(report));
   if (!postgres.empty()) out += head_line(memory ? "" : "total", postgres);
   if (report.growing_sites > 0) out += head_line("verdict", growing_words(report));
-  return out + memory_lines(report);
+  return out + memory_lines(report) + not_seen_lines(report, "");
 }
 
 // ---- Sites ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ namespace {
 using analyze::human_seconds;
 
 constexpr std::size_t kMostFileLosses = 10;
+constexpr std::size_t kMostNotSeen = 5;
 
 /// "file:line  (module)", as much of it as is known.
 std::string place(const analyze::ReportFrame& frame, std::size_t width) {
@@ -118,6 +119,18 @@ std::string stack_lines(const analyze::ReportSite& site) {
   }
   for (const std::string& words : {stack_cut_words(site), stack_guess_words(site)}) {
     if (!words.empty()) out += paragraph(std::string(kIndent, ' ') + "---- ", words);
+  }
+  return out;
+}
+
+std::string not_seen_lines(const analyze::Report& report, std::string_view where) {
+  std::string out;
+  for (std::size_t i = 0; i < std::min(report.not_seen.size(), kMostNotSeen); ++i) {
+    out += head_line(i == 0 ? "unseen" : "",
+                     not_seen_sentence(report.not_seen[i]) + std::string(where));
+  }
+  if (report.not_seen.size() > kMostNotSeen) {
+    out += head_line("", fmt::format("… and {} more", report.not_seen.size() - kMostNotSeen));
   }
   return out;
 }

@@ -21,6 +21,9 @@ namespace leaktrace::output {
 /// The frames of a site, one or two lines each, and why the stack ends there.
 [[nodiscard]] std::string stack_lines(const analyze::ReportSite& site);
 
+/// What is not seen, a line of the head each. `where` as in loss_section.
+[[nodiscard]] std::string not_seen_lines(const analyze::Report& report, std::string_view where);
+
 /// What was lost, by cause and file, or that nothing was. `where` stands behind the words, for a
 /// text about several traces: " in the old recording".
 [[nodiscard]] std::string loss_section(const analyze::Report& report, std::string_view where);

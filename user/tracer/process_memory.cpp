@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 
@@ -46,6 +47,13 @@ std::string_view stat_field(std::string_view stat, int field) {
   return {};
 }
 
+// Fields 14 and 15, user and system time in clock ticks.
+std::uint64_t cpu_time_ns(std::string_view stat) {
+  const auto ticks_a_second = static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
+  return (number(stat_field(stat, 14)) + number(stat_field(stat, 15))) *
+         (1'000'000'000 / ticks_a_second);
+}
+
 std::uint64_t heap_size(std::string_view maps) {
   std::uint64_t bytes = 0;
   for (const Mapping& mapping : parse_maps(maps)) {
@@ -78,7 +86,8 @@ std::optional<ProcessMemory> parse_process_memory(std::string_view status, std::
                        .swapped_bytes = kib_field(status, "VmSwap").value_or(0),
                        .heap_bytes = heap_size(maps),
                        .minor_faults = number(stat_field(stat, 10)),
-                       .major_faults = number(stat_field(stat, 12))};
+                       .major_faults = number(stat_field(stat, 12)),
+                       .cpu_ns = cpu_time_ns(stat)};
 }
 
 std::optional<ProcessMemory> read_process_memory(pid_t pid) {

@@ -17,6 +17,7 @@ struct ProcessMemory {
   std::uint64_t heap_bytes = 0;
   std::uint64_t minor_faults = 0;
   std::uint64_t major_faults = 0;
+  std::uint64_t cpu_ns = 0;
 };
 
 /// Reads the texts of /proc/PID/status and /proc/PID/stat (proc(5)), and the beginning of

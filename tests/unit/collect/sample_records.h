@@ -155,7 +155,11 @@ inline std::vector<model::Record> newer_records() {
                       .subject = model::FileSubject::probes,
                       .count = 1,
                       .why = "malloc was changed in memory"},
-      model::TraceStart{.unix_ns = 1, .tool_version = "0.1.0", .host = "", .budget_percent = 0.1},
+      model::TraceStart{.unix_ns = 1,
+                        .tool_version = "0.1.0",
+                        .host = "",
+                        .budget_percent = 0.1,
+                        .kinds = {model::Kind::mmap, model::Kind::heap, model::Kind::pg_copy}},
       sampled_snapshot(1),
       sampled_snapshot(2),
       model::SiteDetail{.site = sample_site(7, 1, model::Kind::pg_cursor),
@@ -185,8 +189,14 @@ inline std::vector<model::Record> newer_records() {
                            .heap_bytes = 4,
                            .minor_faults = 5,
                            .major_faults = 6,
+                           .cpu_ns = UINT64_MAX,
                            .limit = {.bytes = 7, .used_bytes = UINT64_MAX, .cgroup = "/a\xff"}},
       model::ProcessMemory{},
+      model::NotSeen{.what = model::UnseenSubject::allocator,
+                     .name = "/srv/\xff",
+                     .why = "it defines mi_malloc",
+                     .advice = "link it with malloc's names"},
+      model::NotSeen{.what = model::UnseenSubject::resource, .name = "", .why = "", .advice = ""},
   };
 }
 

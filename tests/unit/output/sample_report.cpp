@@ -406,6 +406,15 @@ Report awkward_report() {
                                   model::FileSubject::unwind, 0,
                                   "the file that is mapped cannot be opened"});
   }
+  report.not_seen = {
+      {model::UnseenSubject::allocator, "/opt/x/red\xff\n",
+       "it defines _rjem_malloc and the like (jemalloc with a prefix)",
+       "build it without a prefix"},
+      {model::UnseenSubject::process, "<worker & \x1b[31m> (77)", "no probe fired in it", ""}};
+  for (model::UnseenSubject what : {model::UnseenSubject::file, model::UnseenSubject::work,
+                                    model::UnseenSubject::socket, model::UnseenSubject::resource}) {
+    report.not_seen.push_back({what, "name", "why", "advice"});
+  }
   report.filters = "only heap, mmap; blocks of 1.0 KiB and more";
   report.sites = {container_site(), deep_site(), nameless_site(), stackless_site(),
                   zero_byte_site()};

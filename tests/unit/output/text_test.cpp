@@ -77,6 +77,19 @@ TEST(Text, FilesThatCouldNotBeReadAreNamedAFewOfThem) {
   EXPECT_THAT(write_text(report), HasSubstr("… and 4 more\n"));
 }
 
+TEST(Text, SaysWhatIsNotSeenAndWhatToDo) {
+  analyze::Report report = empty_report();
+  EXPECT_THAT(write_text(report), Not(HasSubstr("unseen")));
+  report.not_seen = {
+      {model::UnseenSubject::allocator, "/srv/app", "it has a pool", "a plain build"},
+      {model::UnseenSubject::process, "app (7)", "no probe fired in it", ""}};
+  EXPECT_THAT(write_text(report),
+              HasSubstr("  unseen  the heap of /srv/app is not seen: it has a pool; try: a plain "
+                        "build\n          process app (7) is not seen: no probe fired in it\n"));
+  report.not_seen.resize(9, report.not_seen[1]);
+  EXPECT_THAT(write_text(report), HasSubstr("… and 4 more\n"));
+}
+
 TEST(Text, StacksThatAreNotWholeSayWhy) {
   const std::string text = write_text(awkward_report());
   EXPECT_THAT(text, HasSubstr("stack cut here: it is deeper than the 127 frames"));

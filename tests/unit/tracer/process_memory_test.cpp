@@ -30,6 +30,8 @@ TEST(ParseProcessMemory, ReadsEveryField) {
   EXPECT_EQ(memory->heap_bytes, 0x21000U);
   EXPECT_EQ(memory->minor_faults, 12345U);
   EXPECT_EQ(memory->major_faults, 67U);
+  EXPECT_EQ(memory->cpu_ns,
+            11 * 1'000'000'000U / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
 }
 
 TEST(ParseProcessMemory, SaysNothingOfAProcessWithoutMemory) {
