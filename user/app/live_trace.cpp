@@ -225,13 +225,16 @@ Result<void> LiveTrace::open() {
   overhead_->on_window_end([this](std::uint64_t from_ns, std::uint64_t to_ns) {
     note_sink_failure(source_->end_window(from_ns, to_ns));
   });
+  std::vector<model::Kind> kinds = config_.kinds;
+  if (kinds.empty()) kinds.assign(model::kKinds.begin(), model::kKinds.end());
   emit(model::TraceStart{.unix_ns = static_cast<std::int64_t>(clock_ns(CLOCK_REALTIME)),
                          .tool_version = kVersion,
                          .host = host_name(),
                          .sampling_bytes = config_.trace.sample_bytes.value_or(0),
                          .budget_percent = config_.trace.budget_percent.value_or(0),
                          .min_size = config_.min_size,
-                         .max_size = config_.max_size});
+                         .max_size = config_.max_size,
+                         .kinds = std::move(kinds)});
   return {};
 }
 
@@ -269,6 +272,10 @@ Result<void> LiveTrace::attach_running() {
     pid_fds_[pid] = std::move(fd);
   }
   if (auto resumed = tracer_->resume(); !resumed) return resumed;
+  for (pid_t pid : config_.target.pids) {
+    if (auto observed = tracer_->check_observed(pid); !observed) return observed;
+    tell_not_seen(pid, true);
+  }
   overhead_->begin();
   tell_of_libpq();
   for (pid_t pid : config_.target.pids) {
@@ -322,6 +329,7 @@ void LiveTrace::on_tick() {
   tracer_->tend();
   tell_overhead();
   tell_memory();
+  for (const auto& [pid, image] : running_) tell_not_seen(pid, false);
   note_sink_failure(source_->snapshot());
   if (config_.walk_each_interval) note_sink_failure(source_->walk_blocks());
   if (outputs_.on_interval && !outputs_.on_interval()) stopping_ = true;

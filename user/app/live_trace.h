@@ -87,6 +87,9 @@ class LiveTrace {
   void tell_all_memory();
   void emit_memory(pid_t pid, model::ImageId image);
   void emit(const model::Record& record);
+  void emit_not_seen(const model::NotSeen& not_seen);
+  void tell_not_seen(pid_t pid, bool settled);
+  void check_translated(pid_t pid);
   void note_sink_failure(const Result<void>& outcome);
 
   void on_process(const lt_event_process& event);
@@ -128,6 +131,7 @@ class LiveTrace {
   std::map<pid_t, UniqueFd> pid_fds_;        ///< of attached targets
   std::map<pid_t, model::ImageId> running_;  ///< traced processes that have not ended
   std::set<std::uint32_t> started_images_;
+  std::set<std::string> not_seen_;     ///< names of what was told of
   std::uint64_t began_ns_ = 0;         ///< CLOCK_MONOTONIC
   std::optional<int> command_status_;  ///< as wait(2) gives it
   std::optional<Error> failure_;       ///< ends the trace with an error

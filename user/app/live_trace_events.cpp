@@ -10,6 +10,7 @@
 
 #include "user/app/live_trace.h"
 #include "user/base/log.h"
+#include "user/output/reasons.h"
 #include "user/tracer/process_memory.h"
 #include "user/tracer/procfs.h"
 
@@ -40,6 +41,7 @@ void LiveTrace::emit_memory(pid_t pid, model::ImageId image) {
       .heap_bytes = memory->heap_bytes,
       .minor_faults = memory->minor_faults,
       .major_faults = memory->major_faults,
+      .cpu_ns = memory->cpu_ns,
       .limit = {.bytes = limit.bytes, .used_bytes = limit.used_bytes, .cgroup = limit.cgroup}});
 }
 
@@ -105,6 +107,7 @@ void LiveTrace::on_process(const lt_event_process& event) {
         named_frames_.forget(event.other);
       }
       tracer_->on_exec(event);
+      check_translated(pid);
       break;
     case LT_EVENT_PROCESS_EXIT:
       if (event.flags & LT_PROCESS_SHARED) {
@@ -121,6 +124,7 @@ void LiveTrace::on_process(const lt_event_process& event) {
     case LT_EVENT_ENTRY_REACHED:
       tracer_->on_entry_reached(pid);
       check_hooked();
+      tell_not_seen(pid, true);
       overhead_->begin();
       break;
     default:
@@ -137,6 +141,7 @@ void LiveTrace::process_ended(pid_t pid, model::ImageId image, std::uint32_t wai
   overhead_->remove(*tracer_, pid);
   source_->image_ended(image, true);
   named_frames_.forget(image.value);
+  tell_not_seen(pid, false);
   tracer_->on_exit(pid);
   running_.erase(pid);
 }
@@ -157,10 +162,47 @@ void LiveTrace::check_hooked() {
   pid_t pid = launcher_ ? launcher_->pid() : -1;
   // A client of PostgreSQL may load libpq later.
   if (pid < 0 || failure_ || !traces_others() || tracer_->acquire_functions(pid) > 0) return;
-  failure_ =
-      Error{fmt::format("{} has no allocator that leaktrace knows", config_.target.command.front()),
-            "neither it nor a library of it defines malloc or the like under a name that "
-            "the file still has; it goes on untraced"};
+  failure_ = tracer_->why_unobserved(pid);
+  failure_->advice += "; it goes on untraced";
+}
+
+// Each once, on stderr too: a report may be far away.
+void LiveTrace::emit_not_seen(const model::NotSeen& not_seen) {
+  if (!not_seen_.insert(not_seen.name).second) return;
+  log::warning("{}", output::not_seen_sentence(not_seen));
+  emit(not_seen);
+}
+
+void LiveTrace::tell_not_seen(pid_t pid, bool settled) {
+  for (const tracer::UnseenHeap& unseen : tracer_->unseen_heaps(pid, settled)) {
+    emit_not_seen({.what = model::UnseenSubject::allocator,
+                   .name = unseen.name,
+                   .why = unseen.why,
+                   .advice = unseen.advice});
+  }
+}
+
+// Of a process that goes on under a translator nothing is seen; where probes are in all processes,
+// there are none any more, and what is given back from now on would not be seen either.
+void LiveTrace::check_translated(pid_t pid) {
+  const catalog::Translator* translator = tracer_->translator_of(pid);
+  if (translator == nullptr) return;
+  emit_not_seen(
+      {.what = model::UnseenSubject::process,
+       .name = fmt::format("{} ({})", tracer::read_process_info(pid).comm, pid),
+       .why = fmt::format("it runs under {}, which translates its code, and a probe would "
+                          "kill it",
+                          translator->name),
+       .advice = std::string(translator->advice)});
+  if (launcher_ && pid == launcher_->pid()) {
+    failure_ = tracer_->why_unobserved(pid);
+    failure_->advice += "; it goes on untraced";
+  } else if (config_.trace.follow) {
+    log::warning(
+        "tracing ends here: --follow puts probes into all processes, and they would kill "
+        "this one");
+    stopping_ = true;
+  }
 }
 
 void LiveTrace::on_signal(const signalfd_siginfo& signal) {

@@ -14,6 +14,7 @@
 #include "user/app/suppression_file.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
+#include "user/output/reasons.h"
 #include "user/output/text_flagged.h"
 
 namespace leaktrace::app {
@@ -121,6 +122,9 @@ void Reporter::judge(const analyze::Report& report) {
   if (!flagged_ && analyze::is_all_undecided(report)) {
     log::warning("--fail-on flags nothing because every call site is undecided: trace for longer");
   }
+  if (!flagged_ && !report.not_seen.empty()) {
+    log::warning("--fail-on flags nothing of what is not seen: {}", output::not_seen_words(report));
+  }
 }
 
 void Reporter::warn(const Error& error) {
@@ -153,6 +157,10 @@ Result<void> Reporter::write_final(const model::Trace& trace, bool cut_off) {
   report->cut_off = cut_off;
   judge(*report);
   cut(*report);
+  // Folded stacks have no room for words.
+  for (const model::NotSeen& one : report->not_seen) {
+    if (options_.format == "folded") log::warning("{}", output::not_seen_sentence(one));
+  }
   std::string text = format_->write(*report);
   int fd = options_.output == "-" ? 1 : terminal_;
   return file_ ? file_->commit(text) : write_all(fd, text);

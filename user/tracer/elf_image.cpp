@@ -14,6 +14,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "user/catalog/allocators.h"
+
 namespace leaktrace::tracer {
 namespace {
 
@@ -126,11 +128,22 @@ class SymbolReader {
       image_.loader_state = symbol.st_value;
     }
     if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC) return;
+    note_allocator(name, symbol);
     auto found = wanted_.find(std::string(name));
     if (found == wanted_.end()) return;
     auto offset = file_offset_of(image_.segments, symbol.st_value);
     if (offset && seen_.emplace(*found, *offset).second) {
       image_.functions.push_back({*found, *offset, symbol.st_size});
+    }
+  }
+
+  void note_allocator(std::string_view name, const GElf_Sym& symbol) {
+    if (name != catalog::kLibcMalloc && catalog::allocator_family(name) == nullptr) return;
+    const bool known = std::ranges::find(image_.allocators, name, &FunctionSymbol::name) !=
+                       image_.allocators.end();
+    auto offset = file_offset_of(image_.segments, symbol.st_value);
+    if (offset && !known) {
+      image_.allocators.push_back({std::string(name), *offset, symbol.st_size});
     }
   }
 

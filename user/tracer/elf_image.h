@@ -48,6 +48,8 @@ struct ElfImage {
   std::uint64_t loader_state = 0;    ///< address of _r_debug, in the dynamic loader; 0: not there
   std::vector<Segment> segments;     ///< PT_LOAD
   std::vector<FunctionSymbol> functions;  ///< those of the wanted names that the file defines
+  /// Functions by which allocators are recognized (catalog::allocator_family, kLibcMalloc).
+  std::vector<FunctionSymbol> allocators;
 
   /// Reads the file. `wanted`: the function names to look for, in .dynsym and .symtab. A symbol
   /// that is chosen at run time (IFUNC) is no function that can be probed and is left out.

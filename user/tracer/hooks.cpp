@@ -71,6 +71,15 @@ bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
 
 }  // namespace
 
+bool is_any_process_translated() {
+  return std::ranges::any_of(all_processes(), [](pid_t pid) {
+    const auto maps = read_maps(pid);
+    return maps && std::ranges::any_of(*maps, [](const Mapping& one) {
+             return catalog::translator_of(one.path) != nullptr;
+           });
+  });
+}
+
 std::uint64_t Hook::cookie() const {
   return row | (site.emulated ? 0 : LT_COOKIE_STEPPED) |
          (has_own_returns() ? LT_COOKIE_OWN_RETURNS : 0) |

@@ -69,6 +69,9 @@ struct CheckedHooks {
                                        const std::vector<catalog::Row>& rows, const Module& module,
                                        const MappedCode& code);
 
+/// Does any process run under a translator (catalog::Translator)? Looks at the mappings of all.
+[[nodiscard]] bool is_any_process_translated();
+
 /// For probes that go into all processes: leaves out, too, what must not be probed in any process
 /// that maps the file `file`, other than `checked_pid`. A probe on code that a process has patched
 /// may crash it, also one that is not traced. Looks at the mappings of every process, some 0.1 ms

@@ -19,6 +19,7 @@ using Bytes = std::span<const std::uint8_t>;
 
 constexpr std::uint8_t kX86Breakpoint = 0xcc;
 constexpr std::uint8_t kX86Call = 0xe8;
+constexpr std::size_t kX86CallSize = 5;
 
 bool is_breakpoint(Machine machine, Bytes code) {
   if (machine == Machine::x86_64) return !code.empty() && code[0] == kX86Breakpoint;
@@ -94,6 +95,7 @@ MappedCode::MappedCode(pid_t pid, const std::vector<Mapping>& maps, const Mappin
     const bool same_file = one.device == file.device && one.inode == file.inode;
     if (same_file && one.executable) mappings_.push_back(one);
     if (one.path == "[uprobes-trampoline]") trampolines_.push_back({one.start, one.end});
+    if (translator_ == nullptr) translator_ = catalog::translator_of(one.path);
   }
 }
 
@@ -108,6 +110,8 @@ std::optional<std::uint64_t> MappedCode::address_of(std::uint64_t offset, std::s
 }
 
 std::string_view MappedCode::objection(int fd, const ProbeSite& site) const {
+  if (translator_ != nullptr)
+    return "its code is translated (by valgrind or the like), and a probe would kill it";
   const std::vector<CodePart> parts = parts_of(site);
   const std::size_t size = parts.back().at + parts.back().size;
   const auto address = address_of(site.entry, size);
@@ -124,6 +128,27 @@ std::string_view MappedCode::objection(int fd, const ProbeSite& site) const {
       break;
   }
   return "patched in memory";
+}
+
+bool MappedCode::leads_to_trampoline(Bytes call, std::uint64_t address) const {
+  if (call.size() < kX86CallSize || call[0] != kX86Call) return false;
+  const std::uint64_t target = call_target(call.first(kX86CallSize), address);
+  return std::ranges::any_of(trampolines_, [&](const AddressRange& one) {
+    return target >= one.start && target < one.end;
+  });
+}
+
+ProbeState MappedCode::probe_state(int fd, std::uint64_t offset) const {
+  constexpr std::size_t kProbe = kOwnMachine == Machine::arm64 ? 4 : 1;
+  const auto address = address_of(offset, kProbe);
+  if (!memory_ || !address) return ProbeState::unknown;
+  const auto memory = read_bytes(memory_.get(), *address, kX86CallSize);
+  const auto file = read_bytes(fd, offset, kProbe);
+  if (memory.size() < kProbe || file.size() < kProbe) return ProbeState::unknown;
+  // What is behind the probe's own bytes may be another probe.
+  if (std::ranges::equal(Bytes(memory).first(kProbe), file)) return ProbeState::missing;
+  const bool there = is_breakpoint(kOwnMachine, memory) || leads_to_trampoline(memory, *address);
+  return there ? ProbeState::there : ProbeState::unknown;
 }
 
 }  // namespace leaktrace::tracer

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "user/base/unique_fd.h"
+#include "user/catalog/allocators.h"
 #include "user/tracer/instruction.h"
 #include "user/tracer/probe_site.h"
 #include "user/tracer/procfs.h"
@@ -24,6 +25,13 @@ enum class CodeState : std::uint8_t {
   as_in_file,      ///< but for what other uprobes put there
   has_breakpoint,  ///< of a uprobe or of a debugger
   patched,
+};
+
+/// What a process's memory says of a probe that was attached.
+enum class ProbeState : std::uint8_t {
+  there,
+  missing,  ///< the memory is as the file is
+  unknown,  ///< it cannot be read, or holds something else
 };
 
 /// An instruction of the code, by its distance from the entry.
@@ -55,7 +63,13 @@ class MappedCode {
   /// Why the site must not be probed, in a few words; empty: it may be. `fd`: the file.
   [[nodiscard]] std::string_view objection(int fd, const ProbeSite& site) const;
 
+  /// Is a probe at that offset of the file in the memory? `fd`: the file. The mappings that this
+  /// was made with must be newer than the probe.
+  [[nodiscard]] ProbeState probe_state(int fd, std::uint64_t offset) const;
+
  private:
+  [[nodiscard]] bool leads_to_trampoline(std::span<const std::uint8_t> call,
+                                         std::uint64_t address) const;
   [[nodiscard]] std::optional<std::uint64_t> address_of(std::uint64_t offset,
                                                         std::size_t size) const;
 
@@ -63,6 +77,7 @@ class MappedCode {
   std::vector<Mapping> mappings_;  ///< of the file, executable
   std::vector<AddressRange> trampolines_;
   bool debugged_ = false;
+  const catalog::Translator* translator_ = nullptr;  ///< the code runs translated
 };
 
 }  // namespace leaktrace::tracer

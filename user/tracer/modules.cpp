@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "user/base/log.h"
+#include "user/tracer/overlay_layers.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -48,6 +49,7 @@ const Module* ModuleTable::find_or_open(pid_t pid, const Mapping& mapping) {
         mapping.path, pid, fd.error().what);
   } else if (auto image = ElfImage::read(module->fd.get(), wanted_)) {
     module->image = std::move(*image);
+    module->on_overlay = is_on_overlay(module->fd.get());
     if (find_function(module->image, kPythonEvaluation) != nullptr) {
       module->python = read_python_image(module->fd.get());
     }
@@ -57,6 +59,29 @@ const Module* ModuleTable::find_or_open(pid_t pid, const Mapping& mapping) {
   entry->second = module.get();
   modules_.push_back(std::move(module));
   return entry->second;
+}
+
+std::vector<const Module*> ModuleTable::layers_of(const Module& module, pid_t pid,
+                                                  const std::string& path) {
+  std::vector<const Module*> layers;
+  for (UniqueFd& fd : layer_files(module.fd.get(), pid, module.root, path)) {
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0) continue;
+    auto [entry, is_new] = layers_.try_emplace({info.st_dev, info.st_ino}, nullptr);
+    if (is_new) {
+      auto layer = std::make_unique<Module>();
+      layer->id = static_cast<std::uint32_t>(modules_.size() + 1);
+      layer->path = module.path;
+      layer->root = module.root;
+      layer->fd = std::move(fd);
+      layer->image = module.image;
+      layer->original = &module;
+      entry->second = layer.get();
+      modules_.push_back(std::move(layer));
+    }
+    if (entry->second->original == &module) layers.push_back(entry->second);
+  }
+  return layers;
 }
 
 }  // namespace leaktrace::tracer

@@ -28,6 +28,9 @@ struct Module {
   UniqueFd fd;
   ElfImage image;                     ///< empty when the file could not be read as ELF
   std::optional<PythonImage> python;  ///< of a file that has CPython's interpreter
+  bool on_overlay = false;
+  /// Of a file in a layer of an overlay: the module of the file that processes name (layers_of).
+  const Module* original = nullptr;
 };
 
 /// All files that code of the traced processes was mapped from, each read once, whichever and
@@ -41,11 +44,18 @@ class ModuleTable {
   /// as the table.
   const Module* find_or_open(pid_t pid, const Mapping& mapping);
 
+  /// The files in the layers of an overlay that a module's file may be mapped from, as modules of
+  /// their own with the same names; none where it is on no overlay or they are out of reach. Looked
+  /// for anew each time, for a copy may have come. `path`: as /proc/PID/maps of that process has
+  /// it.
+  std::vector<const Module*> layers_of(const Module& module, pid_t pid, const std::string& path);
+
   [[nodiscard]] const std::vector<std::unique_ptr<Module>>& all() const { return modules_; }
 
  private:
   std::vector<std::string> wanted_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, const Module*> by_inode_;  ///< device, inode
+  std::map<std::pair<std::uint64_t, std::uint64_t>, const Module*> layers_;    ///< likewise
   std::vector<std::unique_ptr<Module>> modules_;
 };
 

@@ -146,6 +146,17 @@ Result<void> FileProbes::attach_again(Engine& engine, const Module& module, pid_
   return pausable_.attach(engine, module, pid);
 }
 
+std::vector<std::uint64_t> FileProbes::attached_offsets() const {
+  std::set<std::uint64_t> offsets;
+  for (const Group* group : {&pausable_, &lasting_}) {
+    if (group->links.empty()) continue;
+    for (const Attached& what : group->attached) {
+      offsets.insert(what.targets.offsets.begin(), what.targets.offsets.end());
+    }
+  }
+  return {offsets.begin(), offsets.end()};
+}
+
 std::vector<Link> FileProbes::Group::take_links() {
   std::vector<Link> taken = std::exchange(links, {});
   std::ranges::reverse(taken);

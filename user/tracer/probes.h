@@ -42,6 +42,9 @@ class FileProbes {
   /// How many functions are hooked.
   [[nodiscard]] std::size_t functions() const { return functions_; }
 
+  /// Where the file has probes by now, ascending.
+  [[nodiscard]] std::vector<std::uint64_t> attached_offsets() const;
+
   /// Gives the probes away, in the order in which they are to be detached. What was attached is
   /// remembered for attach_again(). Those of lasting rows stay (catalog::Row::is_lasting).
   [[nodiscard]] std::vector<Link> take_pausable_links();

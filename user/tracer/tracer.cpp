@@ -85,29 +85,12 @@ Result<void> Tracer::attach(pid_t pid) {
   if (processes_.contains(pid)) return {};
   auto result = add_process(pid, 0);
   if (result) result = rescan(pid, Tables::waited_for);
-  // A library that a PostgreSQL client opens later is waited for; an allocator is there, or never.
-  const bool wants_others = !std::ranges::all_of(options_.rows, &catalog::Row::is_postgres);
-  if (result && acquire_functions(pid) == 0 && (wants_others || is_gone(pid))) {
-    result = is_gone(pid) ? fail(fmt::format("process {} ended while attaching", pid))
-                          : Unexpected{nothing_to_hook(pid)};
-  }
+  if (result) result = check_observed(pid);
   if (!result) {
     engine_.remove_process(pid);
     on_exit(pid);
   }
   return result;
-}
-
-Error Tracer::nothing_to_hook(pid_t pid) const {
-  const std::string comm = read_process_info(pid).comm;
-  auto process = processes_.find(pid);
-  if (process != processes_.end() && !process->second.declined.empty()) {
-    return {fmt::format("process {} ({}) has no allocator that can be hooked safely", pid, comm),
-            process->second.declined};
-  }
-  return {fmt::format("process {} ({}) has no allocator that leaktrace knows", pid, comm),
-          "neither it nor a library of it defines malloc or the like under a name that the file "
-          "still has"};
 }
 
 Result<void> Tracer::attach_before_exec(pid_t pid) {
@@ -128,6 +111,12 @@ Result<void> Tracer::rescan(pid_t pid, Tables tables) {
                         : Result<void>(maps.unexpected());
   }
   found->second.stale = false;
+  for (const Mapping& mapping : *maps) {
+    if (const auto* translator = catalog::translator_of(mapping.path)) {
+      keep_out_of(found->second, *translator);
+      return {};
+    }
+  }
   if (learn_code(pid, found->second, *maps, tables)) found->second.rescan_pause = {};
   learn_go(pid, found->second, *maps);
   for (const Mapping& mapping : *maps) {
@@ -224,16 +213,20 @@ std::vector<Hook> Tracer::hooks_in(pid_t pid, const std::vector<Mapping>& maps,
 // `maps` are all mappings of the process, and `mapping` the one to look at.
 Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& mapping,
                              const std::vector<Mapping>& maps) {
+  if (withdrawn_) return {};
   const Module& module = *modules_.find_or_open(pid, mapping);
-  if (!process.looked_at.insert(module.id).second) return {};
-  auto& owner = options_.follow ? shared_probes_ : process.probes;
-  if (!owner.contains(module.id)) {
-    CheckedHooks checked = check_hooks(hooks_in(pid, maps, module), options_.rows, module,
-                                       MappedCode(pid, maps, mapping));
-    if (options_.follow) check_other_processes(checked, options_.rows, module, mapping, pid);
+  ProbesByModule& owner = probes_of(process);
+  if (!process.looked_at.insert(module.id).second) {
+    if (!paused_ && process.to_see.contains(module.id))
+      see_probes_of(pid, process, maps, mapping, module);
+    return {};
+  }
+  process.to_see.insert(module.id);
+  if (!owner.contains(module.id) && layers_in(owner, module).empty()) {
+    CheckedHooks checked = checked_hooks(pid, maps, mapping, module);
     if (checked.loss) {
       process.declined = fmt::format("{}: {}", checked.loss->path, checked.loss->why);
-      if (listener_.on_probe_loss) listener_.on_probe_loss(*checked.loss);
+      if (listener_.on_probe_loss) listener_.on_probe_loss(losses_.declined(*checked.loss));
     }
     if (paused_) {
       owner[module.id].set_hooks(engine_, options_.rows, checked.hooks);  // for resume()
@@ -248,6 +241,7 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
     }
     owner[module.id] = std::move(*probes);
   }
+  see_probes_of(pid, process, maps, mapping, module);
   hook_loader(pid, process, module);
   return {};
 }
@@ -257,6 +251,7 @@ void Tracer::hook_loader(pid_t pid, TracedProcess& process, const Module& module
   const FunctionSymbol* hook = find_function(module.image, kLoaderHook);
   auto& hooks = options_.follow ? shared_loader_hooks_ : process.loader_hooks;
   if (hook == nullptr || hooks.contains(module.id)) return;
+  if (options_.follow && is_any_process_translated()) return;
   auto links =
       engine_.attach(EngineProgram::code_mapped, options_.follow ? -1 : pid, module.fd.get(),
                      {{hook->file_offset}, {distance_to_state(module.image, *hook)}});
@@ -279,6 +274,8 @@ void Tracer::on_fork(const lt_event_process& event) {
   child.image = event.header.image;
   if (parent != processes_.end()) {
     child.looked_at = parent->second.looked_at;
+    child.missing = parent->second.missing;  // its memory is a copy
+    child.translator = parent->second.translator;
     unwind_->copy_code(event.other, event.header.tgid);
   }
   if (event.flags & LT_PROCESS_SHARED) return;
@@ -300,6 +297,9 @@ void Tracer::on_exec(const lt_event_process& event) {
   TracedProcess& process = processes_[pid];
   process.image = event.header.image;
   process.next_rescan = {};
+  if (std::exchange(process.translator, nullptr) != nullptr) process.looked_at.clear();
+  process.to_see = process.looked_at;  // the new program may map other files of these names
+  process.missing.clear();
   unwind_->forget(event.header.tgid);
   process.python.reset();
   forget_image(event.other);
@@ -321,6 +321,7 @@ Result<void> Tracer::hook_start(pid_t pid, TracedProcess& process) {
   process.mapping_stops = std::move(*stops);
   auto scanned = rescan(pid);
   if (!scanned) return scanned;
+  if (process.translator != nullptr) process.mapping_stops.reset();
 
   std::string exe = read_process_info(pid).exe;
   for (const auto& module : modules_.all()) {
@@ -401,18 +402,6 @@ void Tracer::tend() {
     if (auto scanned = rescan(pid); !scanned) log::debug("{}", scanned.error().message());
   }
   unwind_->tend();
-}
-
-std::size_t Tracer::acquire_functions(pid_t pid) const {
-  auto process = processes_.find(pid);
-  if (process == processes_.end()) return 0;
-  std::size_t functions = 0;
-  for (std::uint32_t module : process->second.looked_at) {
-    const auto& owner = options_.follow ? shared_probes_ : process->second.probes;
-    auto probes = owner.find(module);
-    if (probes != owner.end()) functions += probes->second.acquire_functions();
-  }
-  return functions;
 }
 
 void Tracer::detach_all() {

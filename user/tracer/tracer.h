@@ -17,12 +17,15 @@
 
 #include "leaktrace/abi.h"
 #include "user/base/result.h"
+#include "user/catalog/allocators.h"
 #include "user/catalog/row.h"
 #include "user/tracer/address_space.h"
 #include "user/tracer/engine.h"
 #include "user/tracer/hooks.h"
 #include "user/tracer/modules.h"
+#include "user/tracer/presence.h"
 #include "user/tracer/probes.h"
+#include "user/tracer/unseen_heaps.h"
 #include "user/tracer/unwind_follower.h"
 
 namespace leaktrace::tracer {
@@ -116,6 +119,20 @@ class Tracer {
   /// can be seen of it.
   [[nodiscard]] std::size_t acquire_functions(pid_t pid) const;
 
+  /// Is anything to be seen of an attached process? The error says why not. Once its probes are
+  /// there: after resume(), where it was attached to in a pause.
+  [[nodiscard]] Result<void> check_observed(pid_t pid) const;
+  /// The same as an error, for a process of which nothing is seen.
+  [[nodiscard]] Error why_unobserved(pid_t pid) const;
+
+  /// What of a process is known to be unseen: allocators that are not hooked, a heap that nothing
+  /// is hooked of. `settled`: its libraries are all there.
+  [[nodiscard]] std::vector<UnseenHeap> unseen_heaps(pid_t pid, bool settled) const;
+
+  /// The program that runs this process's code translated (valgrind), or null. Such a process has
+  /// no probes; where children are followed, nobody has any more from then on.
+  [[nodiscard]] const catalog::Translator* translator_of(pid_t pid) const;
+
   /// Takes the probes on functions out of all processes, for a time; what follows processes and
   /// their libraries stays, and so do those of PostgreSQL clients. Begins at once; waiting for the
   /// kernel is left to the background. What is attached to in that time gets its probes with all
@@ -159,8 +176,13 @@ class Tracer {
     bool stale = false;  ///< an address was unknown before that time
     bool go = false;     ///< runs the Go runtime, which moves stacks: no return trampolines in it
     std::optional<PythonProcess> python;
-    std::string declined;  ///< why functions of it are not hooked
+    std::string declined;             ///< why functions of it are not hooked
+    std::set<std::uint32_t> to_see;   ///< modules: are their probes there? Not looked at yet
+    std::set<std::uint32_t> missing;  ///< modules whose probes are not in its memory
+    const catalog::Translator* translator = nullptr;
   };
+
+  using ProbesByModule = std::map<std::uint32_t, FileProbes>;
 
   Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
          TracerListener listener);
@@ -177,7 +199,23 @@ class Tracer {
   [[nodiscard]] std::vector<Hook> hooks_in(pid_t pid, const std::vector<Mapping>& maps,
                                            const Module& module);
   void learn_libpq(const Module& module, std::vector<Hook>& hooks);
-  [[nodiscard]] Error nothing_to_hook(pid_t pid) const;
+  [[nodiscard]] ProbesByModule& probes_of(TracedProcess& process);
+  /// Files in layers of an overlay that are probed in place of the module's.
+  [[nodiscard]] std::vector<std::uint32_t> layers_in(const ProbesByModule& probes,
+                                                     const Module& module) const;
+  [[nodiscard]] std::size_t acquire_functions(const TracedProcess& process,
+                                              const Module& module) const;
+  [[nodiscard]] CheckedHooks checked_hooks(pid_t pid, const std::vector<Mapping>& maps,
+                                           const Mapping& mapping, const Module& module);
+  void keep_out_of(TracedProcess& process, const catalog::Translator& translator);
+  void see_probes_of(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps,
+                     const Mapping& mapping, const Module& module);
+  void see_probes_again();
+  [[nodiscard]] bool are_there(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps,
+                               const Mapping& mapping, const Module& module);
+  [[nodiscard]] bool probe_layers(pid_t pid, TracedProcess& process,
+                                  const std::vector<Mapping>& maps, const Mapping& mapping,
+                                  const Module& module);
   void hook_loader(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
@@ -201,9 +239,11 @@ class Tracer {
   std::map<std::uint32_t, AddressSpace> images_;
   std::map<pid_t, TracedProcess> processes_;
   using HooksKey = std::pair<std::uint32_t, Trampolines>;
-  std::map<HooksKey, std::vector<Hook>> hooks_;        ///< by module, before any is declined
-  std::map<std::uint32_t, FileProbes> shared_probes_;  ///< by module, when children are followed
-  LoaderHooks shared_loader_hooks_;                    ///< then
+  std::map<HooksKey, std::vector<Hook>> hooks_;  ///< by module, before any is declined
+  ProbesByModule shared_probes_;                 ///< when children are followed
+  ProbeLosses losses_;
+  bool withdrawn_ = false;  ///< probes in all processes would harm one: there are none any more
+  LoaderHooks shared_loader_hooks_;  ///< when children are followed
   std::vector<std::future<void>> detaching_;
   bool paused_ = false;
   std::uint64_t window_from_ns_ = 0;

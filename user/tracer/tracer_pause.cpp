@@ -73,6 +73,7 @@ Result<void> Tracer::resume() {
     auto attached = attach_again(process.probes, pid);
     if (!attached && ::kill(pid, 0) == 0) outcome = attached;
   }
+  see_probes_again();
   return outcome;
 }
 
@@ -118,16 +119,16 @@ void Tracer::check_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid)
 // What was patched while nobody looked is left out from now on.
 void Tracer::check_again(pid_t pid, const std::vector<Mapping>& maps, const Module& module,
                          FileProbes& of_file) {
+  const Module& mapped = module.original != nullptr ? *module.original : module;
   const auto mapping = std::ranges::find_if(maps, [&](const Mapping& one) {
-    return one.executable && one.is_file() && modules_.find_or_open(pid, one) == &module;
+    return one.executable && one.is_file() && modules_.find_or_open(pid, one) == &mapped;
   });
   if (mapping == maps.end()) return;
-  CheckedHooks checked = check_hooks(hooks_in(pid, maps, module), options_.rows, module,
-                                     MappedCode(pid, maps, *mapping));
-  if (options_.follow) check_other_processes(checked, options_.rows, module, *mapping, pid);
+  CheckedHooks checked = checked_hooks(pid, maps, *mapping, mapped);
   if (checked.hooks.size() >= of_file.functions()) return;
   of_file.set_hooks(engine_, options_.rows, checked.hooks);
-  if (checked.loss && listener_.on_probe_loss) listener_.on_probe_loss(*checked.loss);
+  if (checked.loss && listener_.on_probe_loss)
+    listener_.on_probe_loss(losses_.declined(*checked.loss));
 }
 
 }  // namespace leaktrace::tracer
