@@ -41,55 +41,65 @@ std::vector<std::uint64_t> numbers_after(std::string_view log, std::string_view 
   }
 }
 
-/// Where a call to another function of the program leads, or -1.
+/// A program as the kernel has it: without what the verifier found to be never executed.
+struct LoadedProgram {
+  std::vector<bpf_insn> code;
+  std::vector<std::size_t> starts;  ///< of its functions, in the verifier's order
+  std::vector<std::string> names;
+};
+
+/// Where a call to another function of the program leads, or -1. The kernel keeps it in `off`
+/// (kernel/bpf/verifier.c, jit_subprogs).
 std::ptrdiff_t callee(Instructions code, std::size_t at) {
   const bool is_call = code[at].code == (BPF_JMP | BPF_CALL) && code[at].src_reg == BPF_PSEUDO_CALL;
-  return is_call ? static_cast<std::ptrdiff_t>(at) + 1 + code[at].imm : -1;
+  return is_call ? static_cast<std::ptrdiff_t>(at) + 1 + code[at].off : -1;
 }
 
-/// Where the functions of a program begin, as the verifier numbers them: in order.
-std::vector<std::size_t> function_starts(Instructions code) {
-  std::vector<std::size_t> starts{0};
-  for (std::size_t i = 0; i < code.size(); ++i)
-    if (const auto to = callee(code, i); to >= 0) starts.push_back(static_cast<std::size_t>(to));
-  std::ranges::sort(starts);
-  starts.erase(std::ranges::unique(starts).begin(), starts.end());
-  return starts;
-}
+LoadedProgram loaded(const bpf_program* program) {
+  const int fd = bpf_program__fd(program);
+  bpf_prog_info sizes{};
+  __u32 size = sizeof(sizes);
+  EXPECT_EQ(bpf_prog_get_info_by_fd(fd, &sizes, &size), 0);
 
-std::vector<std::string> function_names(const bpf_program* program, std::size_t count) {
-  std::vector<std::string> names(count, "?");
-  std::vector<bpf_func_info> functions(count);
+  LoadedProgram it;
+  it.code.resize(sizes.xlated_prog_len / sizeof(bpf_insn));
+  std::vector<bpf_func_info> functions(sizes.nr_func_info);
   bpf_prog_info info{};
-  info.nr_func_info = static_cast<__u32>(count);
+  info.xlated_prog_len = sizes.xlated_prog_len;
+  info.xlated_prog_insns = reinterpret_cast<std::uintptr_t>(it.code.data());
+  info.nr_func_info = sizes.nr_func_info;
   info.func_info_rec_size = sizeof(bpf_func_info);
   info.func_info = reinterpret_cast<std::uintptr_t>(functions.data());
-  __u32 size = sizeof(info);
-  if (bpf_prog_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0) return names;
+  size = sizeof(info);
+  EXPECT_EQ(bpf_prog_get_info_by_fd(fd, &info, &size), 0);
+
   btf* types = btf__load_from_kernel_by_id(info.btf_id);
-  if (types == nullptr) return names;
-  for (std::size_t i = 0; i < std::min<std::size_t>(count, info.nr_func_info); ++i)
-    if (const auto* type = btf__type_by_id(types, functions[i].type_id))
-      names[i] = btf__name_by_offset(types, type->name_off);
+  EXPECT_NE(types, nullptr);
+  for (const auto& function : functions) {
+    const auto* type = btf__type_by_id(types, function.type_id);
+    it.starts.push_back(function.insn_off);
+    it.names.emplace_back(type != nullptr ? btf__name_by_offset(types, type->name_off) : "?");
+  }
   btf__free(types);
-  return names;
+  return it;
 }
 
 /// Of the calls that begin with a function, the chain that takes most stack. The kernel allows no
 /// recursion.
 class DeepestChain {
  public:
-  DeepestChain(Instructions code, std::vector<std::size_t> starts, std::vector<StackFrame> frames)
-      : code_(code), starts_(std::move(starts)), frames_(std::move(frames)) {}
+  DeepestChain(const LoadedProgram& program, std::vector<StackFrame> frames)
+      : program_(program), frames_(std::move(frames)) {}
 
-  std::vector<StackFrame> from(std::size_t function) const {
+  [[nodiscard]] std::vector<StackFrame> from(std::size_t function) const {
+    const auto& starts = program_.starts;
     std::vector<StackFrame> deepest;
-    const auto end = function + 1 < starts_.size() ? starts_[function + 1] : code_.size();
-    for (auto at = starts_[function]; at < end; ++at) {
-      const auto to = callee(code_, at);
+    const auto end = function + 1 < starts.size() ? starts[function + 1] : program_.code.size();
+    for (auto at = starts[function]; at < end; ++at) {
+      const auto to = callee(program_.code, at);
       if (to < 0) continue;
-      const auto place = std::ranges::lower_bound(starts_, static_cast<std::size_t>(to));
-      auto chain = from(static_cast<std::size_t>(place - starts_.begin()));
+      const auto place = std::ranges::lower_bound(starts, static_cast<std::size_t>(to));
+      auto chain = from(static_cast<std::size_t>(place - starts.begin()));
       if (bytes(chain) > bytes(deepest)) deepest = std::move(chain);
     }
     deepest.insert(deepest.begin(), frames_[function]);
@@ -103,30 +113,26 @@ class DeepestChain {
   }
 
  private:
-  Instructions code_;
-  std::vector<std::size_t> starts_;
+  const LoadedProgram& program_;
   std::vector<StackFrame> frames_;
 };
 
 Verdict verdict_on(const bpf_program* program) {
   std::size_t size = 0;
   const std::string_view log = bpf_program__log_buf(program, &size);
-  const Instructions code(bpf_program__insns(program), bpf_program__insn_cnt(program));
-  const auto starts = function_starts(code);
   const auto depths = numbers_after(log, "stack depth ");
   const auto processed = numbers_after(log, "processed ");
+  const auto it = loaded(program);
   Verdict verdict{bpf_program__name(program), processed.empty() ? 0 : processed.front(), {}};
-  EXPECT_EQ(depths.size(), starts.size())
-      << verdict.program << " in another form than known: " << log;
-  if (depths.size() != starts.size()) return verdict;
-  const auto names = function_names(program, starts.size());
+  EXPECT_EQ(depths.size(), it.starts.size()) << verdict.program << ": " << log;
+  if (depths.empty() || depths.size() != it.starts.size()) return verdict;
   std::vector<StackFrame> frames;
-  for (std::size_t i = 0; i < starts.size(); ++i) {
+  for (std::size_t i = 0; i < depths.size(); ++i) {
     const auto depth = std::max<std::uint64_t>(depths[i], 1);
-    frames.push_back(
-        {names[i], static_cast<unsigned>((depth + kFrameUnit - 1) / kFrameUnit * kFrameUnit)});
+    const auto units = (depth + kFrameUnit - 1) / kFrameUnit;
+    frames.push_back({it.names[i], static_cast<unsigned>(units * kFrameUnit)});
   }
-  verdict.chain = DeepestChain(code, starts, std::move(frames)).from(0);
+  verdict.chain = DeepestChain(it, std::move(frames)).from(0);
   return verdict;
 }
 
