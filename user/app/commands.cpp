@@ -18,6 +18,7 @@
 #include "user/base/log.h"
 #include "user/collect/recording.h"
 #include "user/model/trace.h"
+#include "user/symbolize/remote_symbolizer.h"
 
 namespace leaktrace::app {
 namespace {
@@ -102,7 +103,9 @@ LiveTraceConfig config_of(const Target& target, const TraceOptions& trace,
 }  // namespace
 
 Result<int> run_command(const TraceCommand& command) {
-  symbolize::Symbolizer symbolizer;
+  auto symbols = symbolize::RemoteSymbolizer::create();  // forks: first of all
+  if (!symbols) return symbols.unexpected();
+  symbolize::Symbolizer& symbolizer = **symbols;
   model::Trace trace;
   bool started_command = !command.target.command.empty();
   // A started command's standard output is its own.
@@ -137,7 +140,9 @@ Result<int> run_command(const TraceCommand& command) {
 }
 
 Result<int> run_command(const RecordCommand& command) {
-  symbolize::Symbolizer symbolizer;
+  auto symbols = symbolize::RemoteSymbolizer::create();  // forks: first of all
+  if (!symbols) return symbols.unexpected();
+  symbolize::Symbolizer& symbolizer = **symbols;
   if (command.debuginfod) {
     if (auto used = use_debuginfod(symbolizer); !used) return used.unexpected();
   }
@@ -167,7 +172,9 @@ Result<int> run_command(const RecordCommand& command) {
 }
 
 Result<int> run_command(const ReportCommand& command) {
-  symbolize::Symbolizer symbolizer;
+  auto symbols = symbolize::RemoteSymbolizer::create();  // forks: first of all
+  if (!symbols) return symbols.unexpected();
+  symbolize::Symbolizer& symbolizer = **symbols;
   auto reporter = Reporter::create(command.report, STDOUT_FILENO, symbolizer);
   if (!reporter) return reporter.unexpected();
   auto given_up = give_up_privileges({.output = output_file(command.report)});

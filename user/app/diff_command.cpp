@@ -15,7 +15,7 @@
 #include "user/app/version.h"
 #include "user/base/file.h"
 #include "user/output/diff_format.h"
-#include "user/symbolize/symbolizer.h"
+#include "user/symbolize/remote_symbolizer.h"
 
 namespace leaktrace::app {
 namespace {
@@ -25,7 +25,9 @@ constexpr std::size_t kTopOfText = 10;
 /// All that one recording holds of the kinds that are compared.
 Result<analyze::DiffRecording> read_side(const std::string& path, const DiffCommand& command) {
   // Modules are numbered anew in each recording, so each has a symbolizer of its own.
-  symbolize::Symbolizer symbolizer;
+  auto symbols = symbolize::RemoteSymbolizer::create();
+  if (!symbols) return symbols.unexpected();
+  symbolize::Symbolizer& symbolizer = **symbols;
   if (command.debuginfod) {
     if (auto used = use_debuginfod(symbolizer); !used) return used.unexpected();
   }

@@ -95,6 +95,11 @@ Result<UniqueFd> open_found(UniqueFd found, std::optional<uid_t> owner = {}) {
   return opened;
 }
 
+ForeignOpener& replaced_opener() {
+  static ForeignOpener opener;
+  return opener;
+}
+
 Result<UniqueFd> named(const std::string& name, Result<UniqueFd> opened) {
   if (!opened) return fail(fmt::format("{}: {}", name, opened.error().what));
   return opened;
@@ -126,13 +131,25 @@ Result<ForeignRoot> ForeignRoot::open(const std::string& folder) {
   return root;
 }
 
+ForeignRoot ForeignRoot::from(UniqueFd folder, std::string name) {
+  ForeignRoot root;
+  root.folder_ = std::make_shared<UniqueFd>(std::move(folder));
+  root.name_ = std::move(name);
+  return root;
+}
+
 ForeignRoot ForeignRoot::none() {
   ForeignRoot root;
   root.folder_ = std::make_shared<UniqueFd>();
   return root;
 }
 
+void open_foreign_through(ForeignOpener opener) {
+  replaced_opener() = std::move(opener);
+}
+
 Result<UniqueFd> open_foreign(const ForeignRoot& root, const std::string& path) {
+  if (replaced_opener()) return replaced_opener()(root, path);
   const std::string name = root.name() + path;
   if (!path.starts_with('/')) return fail(fmt::format("{}: not an absolute path", name));
   if (root.is_none()) return UniqueFd();

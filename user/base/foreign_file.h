@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,9 @@ class ForeignRoot {
   ForeignRoot() = default;
   /// `folder`, such as "/proc/PID/root".
   [[nodiscard]] static Result<ForeignRoot> open(const std::string& folder);
+
+  /// The folder that another process opened; without one, as none().
+  [[nodiscard]] static ForeignRoot from(UniqueFd folder, std::string name);
 
   /// Has no files: of a process that is gone.
   [[nodiscard]] static ForeignRoot none();
@@ -54,8 +58,14 @@ class ForeignRoot {
 /// opened.
 [[nodiscard]] Result<UniqueFd> open_foreign(const ForeignRoot& root, const std::string& path);
 
-/// The same for `name` in the open folder `folder`; no symbolic link is followed. `owner`: the file
-/// must belong to this user or to root, for folders in which everyone may make files.
+/// From now on open_foreign() asks `opener` in its place, which answers as it does: in a process
+/// that may open no files itself. For the whole process; before it has threads.
+using ForeignOpener =
+    std::function<Result<UniqueFd>(const ForeignRoot& root, const std::string& path)>;
+void open_foreign_through(ForeignOpener opener);
+
+/// As open_foreign() for `name` in the open folder `folder`; no symbolic link is followed. `owner`:
+/// the file must belong to this user or to root, for folders in which everyone may make files.
 [[nodiscard]] Result<UniqueFd> open_foreign_in(int folder, const std::string& name, uid_t owner);
 
 /// The same for what a link of /proc leads to ("/proc/PID/exe", "/proc/PID/map_files/…"): the very

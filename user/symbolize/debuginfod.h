@@ -50,4 +50,7 @@ class Debuginfod {
   std::unique_ptr<Work> work_;
 };
 
+/// Debuginfod::fetch(), wherever that is.
+using DebugFileFetcher = std::function<Debuginfod::Answer(const std::string& build_id)>;
+
 }  // namespace leaktrace::symbolize

@@ -18,6 +18,13 @@ class FileLosses {
   /// again adds up.
   void add(const std::string& path, const std::string& why, std::uint64_t parts = 0);
   void add(const FileLosses& others);
+  /// Calls visit(path, why, parts) for each, ordered.
+  template <typename Visit>
+  void each(const Visit& visit) const {
+    for (const auto& [path, causes] : files_) {
+      for (const auto& [why, parts] : causes) visit(path, why, parts);
+    }
+  }
   void clear() { files_.clear(); }
 
   /// One record a file, its causes in one line.

@@ -49,8 +49,10 @@ void cut(std::string& name, std::size_t size) {
 
 }  // namespace
 
-ModuleSymbols::ModuleSymbols(const ModuleFile& file, FileLosses& losses, Debuginfod* debuginfod)
-    : query_{file.path, file.build_id, {}, file.root}, losses_(losses), debuginfod_(debuginfod) {
+ModuleSymbols::ModuleSymbols(const ModuleFile& file, FileLosses& losses, DebugFileFetcher fetcher)
+    : query_{file.path, file.build_id, {}, file.root},
+      losses_(losses),
+      fetcher_(std::move(fetcher)) {
   auto opened = open_module(file);
   if (!opened) {
     why_unread_ = opened.error().what;
@@ -108,13 +110,13 @@ void ModuleSymbols::open_debug_file() {
   if (found.file) use_debug_file(std::move(found));
   const bool wanted = !file_ && !debug_file_ && query_.path.starts_with('/');
   if (wanted) losses_.add(query_.path, why_unread_);
-  fetching_ = debuginfod_ != nullptr && !debug_file_ && !dwarf_ && !query_.build_id.empty();
+  fetching_ = fetcher_ && !debug_file_ && !dwarf_ && !query_.build_id.empty();
   take_fetched();
 }
 
 void ModuleSymbols::take_fetched() {
   if (!fetching_) return;
-  auto answer = debuginfod_->fetch(query_.build_id);
+  auto answer = fetcher_(query_.build_id);
   if (answer.state == Debuginfod::State::pending) return;
   fetching_ = false;
   if (answer.state == Debuginfod::State::failed) {

@@ -26,9 +26,9 @@ class ModuleSymbols {
  public:
   /// Opens what `file` describes. A file that cannot be read or is of another build is left out;
   /// its debug file is still looked for.
-  /// `losses` gets what could not be read of which file, and must outlive this, as must
-  /// `debuginfod` (null: none is asked).
-  ModuleSymbols(const ModuleFile& file, FileLosses& losses, Debuginfod* debuginfod);
+  /// `losses` gets what could not be read of which file, and must outlive this. `fetcher`: who is
+  /// asked for a debug file that is not there; empty: nobody.
+  ModuleSymbols(const ModuleFile& file, FileLosses& losses, DebugFileFetcher fetcher);
 
   /// As Symbolizer::look_up.
   [[nodiscard]] std::vector<model::SourceFrame> look_up(std::uint64_t address);
@@ -56,7 +56,7 @@ class ModuleSymbols {
   std::unique_ptr<DwarfFile> dwarf_;
   std::unique_ptr<DwarfFile> debug_dwarf_;
   std::unique_ptr<SymbolTable> symbols_;
-  Debuginfod* debuginfod_;
+  DebugFileFetcher fetcher_;
   bool debug_file_looked_for_ = false;
   bool fetching_ = false;
 };

@@ -95,6 +95,11 @@ UniqueFd file_in_memory(const std::vector<char>& bytes) {
   return fd;
 }
 
+/// For a descriptor that is to lead to no file.
+UniqueFd empty_slot() {
+  return UniqueFd(::memfd_create("leaktrace.none", MFD_CLOEXEC));
+}
+
 }  // namespace
 
 SplitUnits::SplitUnits(const ElfFile& file, const DebugFileQuery& query, FileLosses& losses)
@@ -154,7 +159,7 @@ std::string SplitUnits::skeleton_bytes(const Skeleton& skeleton) const {
 
 void SplitUnits::make_skeletons(Dwarf* dwarf) {
   made_ = true;
-  slot_ = UniqueFd(::open("/", O_PATH | O_CLOEXEC));
+  slot_ = empty_slot();
   std::string info;
   std::vector<Dwarf_Off> offsets;
   Dwarf_CU* unit = nullptr;
@@ -238,7 +243,7 @@ std::optional<Dwarf_Die> SplitUnits::link(Dwarf_Die& own, const UniqueFd& split_
   Dwarf_Die split{};
   const int status =
       ::dwarf_cu_info(own.cu, nullptr, nullptr, nullptr, &split, nullptr, nullptr, nullptr);
-  UniqueFd nothing(::open("/", O_PATH | O_CLOEXEC));
+  const UniqueFd nothing = empty_slot();
   if (nothing) ::dup3(nothing.get(), slot_.get(), O_CLOEXEC);
   if (status != 0 || split.addr == nullptr || ::dwarf_tag(&split) != DW_TAG_compile_unit) {
     return std::nullopt;

@@ -28,32 +28,28 @@ struct ModuleFile {
 /// Addresses to functions, files and lines, with inlined frames expanded.
 class Symbolizer {
  public:
-  Symbolizer();
-  ~Symbolizer();
+  Symbolizer() = default;
+  virtual ~Symbolizer() = default;
   Symbolizer(const Symbolizer&) = delete;
   Symbolizer& operator=(const Symbolizer&) = delete;
 
   /// Makes a module known. Cheap: nothing is parsed before the first look-up.
-  void add_module(ModuleFile file);
+  virtual void add_module(ModuleFile file) = 0;
 
   /// The functions at `address`, an address within the module's ELF file (p_vaddr space), inlined
   /// ones first and the one that holds them last. For a return address, pass address - 1. Never
   /// empty: where no symbol is known, one frame without a function.
-  [[nodiscard]] std::vector<model::SourceFrame> look_up(model::ModuleId module,
-                                                        std::uint64_t address);
+  [[nodiscard]] virtual std::vector<model::SourceFrame> look_up(model::ModuleId module,
+                                                                std::uint64_t address) = 0;
 
   /// Asks for debug files that are not on this machine from now on; call it before the first
   /// look-up. Look-ups do not wait: they say what is known, and say more when a file is here.
-  void use(std::unique_ptr<Debuginfod> debuginfod);
+  virtual void use(std::unique_ptr<Debuginfod> debuginfod) = 0;
   /// Null unless there is one in use.
-  [[nodiscard]] Debuginfod* debuginfod() const;
+  [[nodiscard]] virtual Debuginfod* debuginfod() const = 0;
 
   /// What could not be read of the files that names were asked of so far, one record a file.
-  [[nodiscard]] std::vector<model::FileLoss> file_losses() const;
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
+  [[nodiscard]] virtual std::vector<model::FileLoss> file_losses() const = 0;
 };
 
 /// C++ and Rust (legacy and v0) names as their authors wrote them; others as they are.

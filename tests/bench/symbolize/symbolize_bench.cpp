@@ -24,12 +24,13 @@
 #include <unordered_set>
 #include <vector>
 
-#include "user/symbolize/symbolizer.h"
+#include "user/symbolize/local_symbolizer.h"
 
 namespace {
 
 using leaktrace::UniqueFd;
 using leaktrace::model::ModuleId;
+using leaktrace::symbolize::LocalSymbolizer;
 using leaktrace::symbolize::Symbolizer;
 
 constexpr ModuleId kModule{1};
@@ -71,7 +72,7 @@ Symbolizer& open_module(Symbolizer& symbolizer, const std::string& path) {
 }
 
 int print_frames(const std::string& path) {
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   open_module(symbolizer, path);
   for (std::string line; std::getline(std::cin, line);) {
     for (const auto& frame : symbolizer.look_up(kModule, std::stoull(line, nullptr, 16))) {
@@ -103,7 +104,7 @@ void time_symbolizer(const std::string& path, const std::vector<std::uint64_t>& 
   const double cpu = cpu_seconds(RUSAGE_SELF);
   std::size_t frames = 0;
   std::size_t named = 0;
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   open_module(symbolizer, path);
   for (std::uint64_t address : addresses) {
     const auto found = symbolizer.look_up(kModule, address);

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "user/symbolize/symbolizer.h"
+#include "user/symbolize/local_symbolizer.h"
 
 namespace leaktrace::symbolize::test {
 
@@ -16,7 +16,7 @@ void look_up_all_over(const std::uint8_t* bytes, std::size_t size) {
     done += static_cast<std::size_t>(n);
   }
   constexpr model::ModuleId kModule{1};
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   symbolizer.add_module({kModule, "/damaged", "", std::move(fd), {}});
   // The fixtures' code lies in the first pages, or from 4 MiB on.
   for (std::uint64_t base : {std::uint64_t{0}, std::uint64_t{0x400000}}) {

@@ -142,7 +142,7 @@ TEST_F(DebuginfodClient, NamesComeWhenTheFileIsHere) {
   start_server();
   auto debuginfod = Debuginfod::create();
   ASSERT_TRUE(debuginfod) << debuginfod.error().message();
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   symbolizer.use(std::move(*debuginfod));
   symbolizer.add_module({kModule, prog_, "", {}, {}});
   const std::uint64_t address = own_addresses(fixture("chain.dwarf5")).at("holder") - 1;
@@ -160,7 +160,7 @@ TEST_F(DebuginfodClient, WhatNoServerHasIsALossAndAskedForOnce) {
   fs::remove_all(folder_.path() / "served");
   auto debuginfod = Debuginfod::create();
   ASSERT_TRUE(debuginfod);
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   symbolizer.use(std::move(*debuginfod));
   run(fmt::format("strip -o '{}' '{}'", prog_.string(), fixture("chain.dwarf4").string()));
   symbolizer.add_module({kModule, prog_, "", {}, {}});

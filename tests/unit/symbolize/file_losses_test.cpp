@@ -75,7 +75,7 @@ class BadFile : public ::testing::Test {
  protected:
   /// The losses after a look-up at `address` of the file in `path_`.
   std::vector<model::FileLoss> losses(std::uint64_t address = 0x1160) {
-    Symbolizer symbolizer;
+    LocalSymbolizer symbolizer;
     symbolizer.add_module({kModule, path_, "", {}, root_at(root_)});
     frames_ = symbolizer.look_up(kModule, address);
     (void)symbolizer.look_up(kModule, address + 1);

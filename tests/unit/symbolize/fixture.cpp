@@ -99,7 +99,7 @@ ForeignRoot root_at(const std::string& folder) {
 
 std::vector<model::SourceFrame> look_up_in(const fs::path& file, std::uint64_t address,
                                            const std::string& root) {
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   UniqueFd fd(::open((root + file.string()).c_str(), O_RDONLY | O_CLOEXEC));
   EXPECT_TRUE(fd) << root << file;
   symbolizer.add_module({kModule, file, "", std::move(fd), root_at(root)});

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "user/symbolize/symbolizer.h"
+#include "user/symbolize/local_symbolizer.h"
 
 namespace leaktrace::symbolize::test {
 

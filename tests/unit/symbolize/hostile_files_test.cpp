@@ -49,7 +49,7 @@ class HostileFile : public ::testing::Test {
   }
   /// Where the function is, by a symbolizer that knows the program as the process of `root` does.
   [[nodiscard]] SourceFrame frame_in(const ForeignRoot& root, const std::string& path) {
-    Symbolizer symbolizer;
+    LocalSymbolizer symbolizer;
     symbolizer.add_module({kModule, path, "", {}, root});
     auto frames = symbolizer.look_up(kModule, address_);
     losses_ = losses(symbolizer);
@@ -86,7 +86,7 @@ TEST_F(HostileFile, IsCutAndRestoredWhileItIsRead) {
     }
   });
   for (int i = 0; i < 300; ++i) {
-    Symbolizer symbolizer;
+    LocalSymbolizer symbolizer;
     add_program(symbolizer);
     for (std::uint64_t offset = 0; offset < 64; offset += 8) {
       EXPECT_FALSE(symbolizer.look_up(kModule, address_ + offset).empty());
@@ -98,7 +98,7 @@ TEST_F(HostileFile, IsCutAndRestoredWhileItIsRead) {
 
 TEST_F(HostileFile, ADebugFileThatWasCutAfterItWasOpenedIsALoss) {
   split("chain.dwarf5");
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   add_program(symbolizer);
   ASSERT_EQ(symbolizer.look_up(kModule, address_).size(), 4U);
   fs::resize_file(debug_file(), 4096);
@@ -109,7 +109,7 @@ TEST_F(HostileFile, ADebugFileThatWasCutAfterItWasOpenedIsALoss) {
 TEST_F(HostileFile, ADebugLinkOf100GigabytesIsRefusedAndALoss) {
   split("chain.noid");
   fs::resize_file(debug_file(), std::uintmax_t{100} << 30);
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   add_program(symbolizer);
   EXPECT_EQ(symbolizer.look_up(kModule, address_), std::vector<SourceFrame>{SourceFrame{}});
   EXPECT_THAT(losses(symbolizer), HasSubstr("larger than 16 GiB"));
@@ -119,7 +119,7 @@ TEST_F(HostileFile, ADebugLinkOf100GigabytesIsRefusedAndALoss) {
 TEST_F(HostileFile, ADebugLinkOf15GigabytesWithoutBuildIdIsRefusedAndALoss) {
   split("chain.noid");
   fs::resize_file(debug_file(), std::uintmax_t{15} << 30);
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   add_program(symbolizer);
   EXPECT_EQ(symbolizer.look_up(kModule, address_), std::vector<SourceFrame>{SourceFrame{}});
   EXPECT_THAT(losses(symbolizer), HasSubstr("has no build id and more than 2 GiB"));
@@ -129,7 +129,7 @@ TEST_F(HostileFile, AModuleOf100GigabytesIsRefusedAndALoss) {
   split("chain.dwarf5");
   fs::resize_file(program(), std::uintmax_t{100} << 30);
   fs::remove(debug_file());
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   add_program(symbolizer);
   EXPECT_EQ(symbolizer.look_up(kModule, address_), std::vector<SourceFrame>{SourceFrame{}});
   EXPECT_THAT(losses(symbolizer), HasSubstr("larger than 16 GiB"));

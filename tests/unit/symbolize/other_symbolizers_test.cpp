@@ -121,7 +121,7 @@ class OtherSymbolizers : public ::testing::TestWithParam<std::string> {
   TemporaryFolder folder_;
   std::string path_;
   std::vector<std::uint64_t> addresses_;
-  Symbolizer symbolizer_;
+  LocalSymbolizer symbolizer_;
 };
 
 bool same_place(const SourceFrame& a, const SourceFrame& b) {

@@ -44,7 +44,7 @@ class SeparateFiles : public ::testing::Test {
     return look_up_in("/opt/app/prog", address_, root_);
   }
   [[nodiscard]] std::vector<SourceFrame> look_up(ModuleFile module) const {
-    Symbolizer symbolizer;
+    LocalSymbolizer symbolizer;
     symbolizer.add_module(std::move(module));
     return symbolizer.look_up(kModule, address_);
   }
@@ -176,7 +176,7 @@ TEST_F(SeparateFiles, AFileThatIsCutWhileItIsOpenGivesNoNamesAndNoCrash) {
   address_ = own_addresses(fixture("chain.dwarf5")).at("holder") - 1;
   const std::string copy = folder_.path() / "copy";
   fs::copy_file(fixture("chain.dwarf5"), copy);
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   symbolizer.add_module({kModule, copy, "", UniqueFd(::open(copy.c_str(), O_RDONLY)), {}});
   expect_whole(symbolizer.look_up(kModule, address_));
   fs::resize_file(copy, 100);
@@ -185,7 +185,7 @@ TEST_F(SeparateFiles, AFileThatIsCutWhileItIsOpenGivesNoNamesAndNoCrash) {
 }
 
 TEST_F(SeparateFiles, AModuleThatWasNeverAddedIsUnknown) {
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   expect_unknown(symbolizer.look_up(model::ModuleId{42}, 0x1000));
 }
 
@@ -199,7 +199,7 @@ TEST_F(SeparateFiles, WhatIsNoElfFileIsUnknown) {
 TEST_F(SeparateFiles, ManyModulesAreClosedAndReadAgain) {
   const std::string path = fixture("chain.dwarf5");
   address_ = own_addresses(path).at("holder") - 1;
-  Symbolizer symbolizer;
+  LocalSymbolizer symbolizer;
   for (std::uint32_t i = 1; i <= 600; ++i) symbolizer.add_module({{i}, path, "", {}, {}});
   for (std::uint32_t i = 1; i <= 600; ++i) (void)symbolizer.look_up({i}, address_);
   expect_whole(symbolizer.look_up({1}, address_));

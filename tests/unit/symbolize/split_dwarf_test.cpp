@@ -51,7 +51,7 @@ class SplitDwarf : public ::testing::TestWithParam<Dialect> {
     fs::remove(build_ / "chain.dwo");
   }
   std::vector<SourceFrame> look_up(const fs::path& path, const std::string& root) {
-    Symbolizer symbolizer;
+    LocalSymbolizer symbolizer;
     symbolizer.add_module({kModule, path, "", {}, root_at(root)});
     auto frames = symbolizer.look_up(kModule, address_);
     losses_ = symbolizer.file_losses();
