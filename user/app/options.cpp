@@ -242,6 +242,10 @@ void add_trace_options(CLI::App& command, Line& line) {
                    "6.13), multi (one call a file, since 6.6) or single")
       ->check(CLI::IsMember({"auto", "session", "multi", "single"}))
       ->option_text("MODE");
+  group->add_flag("--no-trampolines", line.trace.no_trampolines,
+                  "See functions return by their own return instructions only, never by the "
+                  "kernel's return trampoline: costs more, and is what happens where it would do "
+                  "harm");
   group
       ->add_option("--unwind-cache", line.trace.unwind_cache,
                    "Folder that keeps unwind information, or none (" + unwind_cache_help() + ")")

@@ -59,6 +59,7 @@ struct TraceOptions {
   std::optional<std::string> unwind_cache;       ///< folder; empty: none; unset: the user's own
   std::string probe_mode = "auto";
   bool follow = false;
+  bool no_trampolines = false;
   bool quiet = false;  ///< no report each interval
   /// Every free() is seen for the sake of libpq's buffers, where the heap is not traced.
   bool sees_free = false;

@@ -40,6 +40,7 @@ struct Row {
   lt_row abi{};
   Returns returns = Returns::own_instructions;
 
+  [[nodiscard]] bool may_have_trampoline() const { return returns == Returns::trampoline_in_libc; }
   [[nodiscard]] bool is_acquire() const { return abi.operation == LT_OP_ACQUIRE; }
   /// A return probe is needed to learn the handle or whether the call succeeded.
   [[nodiscard]] bool needs_return() const {

@@ -2,8 +2,6 @@
 // Checks that need a process to experiment on: a child that is forked for it and ended after it.
 // Between fork and exec the child only makes system calls, for other threads may hold locks.
 #include <fmt/format.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -12,7 +10,6 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstddef>
 #include <optional>
 
 #include "user/base/file.h"
@@ -84,58 +81,7 @@ class HeldChild {
 const Trial kNotHeld{Finding::State::unknown,
                      "the child to try it on could not be held at exec: ptrace is not allowed"};
 
-/// As containers' filters do: what the filter does not know kills the process. 335 and 336 are
-/// x86-64's uretprobe and uprobe system calls, which the kernel's own trampolines make.
-bool forbid_probe_system_calls() {
-  sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 335, 1, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 336, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{static_cast<unsigned short>(std::size(code)), code};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
-constexpr int kReturned = 0;
-constexpr int kNoFilter = 2;
-
-/// Calls the probed function under the filter in a child and gives back how the child ended.
-std::optional<int> call_under_seccomp(const TrialContext& context) {
-  const pid_t child = ::fork();
-  if (child < 0) return std::nullopt;
-  if (child > 0) return wait_for(child);
-  if (!forbid_probe_system_calls()) ::_exit(kNoFilter);
-  ::_exit(probe_target(context.nonce) == context.nonce ? kReturned : 1);
-}
-
 }  // namespace
-
-Trial try_uretprobe_seccomp(TrialContext& context) {
-  const bool multi = context.so_far->uprobe_multi_return;
-  const auto skeleton = load_programs(context, {"count_return"}, multi ? kUprobeMulti : kPerfEvent);
-  if (!skeleton) return failed_trial(context, "loading the program", errno);
-  const auto* program = skeleton->progs.count_return;
-  const auto link = multi ? attach_multi(program, {.on_return = true})
-                          : attach_single(program, {.on_return = true});
-  if (!link) {
-    return multi ? failed_trial(context, "attaching", errno) : failed_single_attach(context, errno);
-  }
-  const auto status = call_under_seccomp(context);
-  if (!status || (WIFEXITED(*status) && WEXITSTATUS(*status) == kNoFilter))
-    return {Finding::State::unknown, "no child with a seccomp filter could be made"};
-  if (WIFSIGNALED(*status))
-    return {Finding::State::no,
-            fmt::format("a child with a seccomp filter was killed by signal {} at the probe",
-                        WTERMSIG(*status))};
-  if (WEXITSTATUS(*status) != kReturned)
-    return {Finding::State::no, "a child with a seccomp filter got a wrong result"};
-  if (skeleton->bss->hits != 1)
-    return {Finding::State::no, "the return was not seen under a seccomp filter"};
-  return {Finding::State::yes, {}};
-}
 
 Trial try_process_tracepoints(TrialContext& context) {
   const auto skeleton = load_programs(context, {"see_fork", "see_exec", "see_exit"});

@@ -81,15 +81,23 @@ Skeleton load_programs(const TrialContext& context, std::initializer_list<const 
   return skeleton;
 }
 
+namespace {
+
+TargetPlace place_for(const AttachOptions& options) {
+  return options.place != nullptr ? place_of(options.place) : place_of_target();
+}
+
+}  // namespace
+
 Link attach_single(const bpf_program* program, const AttachOptions& options) {
   LIBBPF_OPTS(bpf_uprobe_opts, uprobe, .bpf_cookie = options.cookie, .retprobe = options.on_return);
-  const auto place = place_of_target();
+  const auto place = place_for(options);
   return Link(bpf_program__attach_uprobe_opts(program, options.this_process_only ? 0 : -1,
                                               place.path.c_str(), place.offset, &uprobe));
 }
 
 Link attach_multi(const bpf_program* program, const AttachOptions& options) {
-  const auto place = place_of_target();
+  const auto place = place_for(options);
   const __u64 cookie = options.cookie;
   LIBBPF_OPTS(bpf_uprobe_multi_opts, multi, .offsets = &place.offset,
               .cookies = cookie != 0 ? &cookie : nullptr, .cnt = 1, .retprobe = options.on_return);

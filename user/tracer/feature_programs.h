@@ -36,6 +36,18 @@ inline constexpr auto kUprobeMulti = static_cast<bpf_attach_type>(48);
 /// called: callers go through this pointer, so that no compiler inlines it.
 extern std::uint64_t (*const volatile probe_target)(std::uint64_t);
 
+/// libbpf says on stderr why a program did not load, which in a trial is an answer and no mishap.
+class QuietLibbpf {
+ public:
+  QuietLibbpf() : before_(libbpf_set_print(nullptr)) {}
+  QuietLibbpf(const QuietLibbpf&) = delete;
+  QuietLibbpf& operator=(const QuietLibbpf&) = delete;
+  ~QuietLibbpf() { libbpf_set_print(before_); }
+
+ private:
+  libbpf_print_fn_t before_;
+};
+
 /// Where that function is: a path that opens the file it is in, and the offset in the file.
 struct TargetPlace {
   std::string path;
@@ -46,6 +58,7 @@ struct TargetPlace {
 [[nodiscard]] TargetPlace place_of(const void* code);
 
 struct AttachOptions {
+  const void* place = nullptr;  ///< an instruction of this process; null: probe_target()
   bool on_return = false;
   bool this_process_only = false;
   std::uint64_t cookie = 0;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <future>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "user/tracer/features.h"
 
 namespace leaktrace::tracer {
+
+class HazardTrial;
 
 struct Trial {
   Finding::State state = Finding::State::unknown;
@@ -24,10 +27,14 @@ struct TrialContext {
   std::uint64_t nonce = 0;        ///< marks the calls of this run, never 0
   std::uint32_t kernel_tgid = 0;  ///< this process in the initial pid namespace; 0: not known
   bool uprobe_needs_admin = false;
+  std::shared_ptr<HazardTrial> hazards;  ///< of those checks, made by the first of them
   /// Detaching waits for a grace period of the kernel, 0.1 s here: the checks do not wait for it,
   /// but whoever destroys the context does.
   std::vector<std::future<void>> detaching;
 };
+
+/// A context for checks that run one after the other; what they find goes to `so_far`.
+[[nodiscard]] TrialContext begin_trials(const Features& so_far);
 
 /// A step failed with `error` (an errno value, positive): unknown when it is for want of
 /// privileges, else no.
@@ -51,7 +58,6 @@ struct TrialContext {
 [[nodiscard]] Trial try_uprobe_session(TrialContext& context);
 
 // The same, with a child that is sacrificed (feature_children.cpp).
-[[nodiscard]] Trial try_uretprobe_seccomp(TrialContext& context);
 [[nodiscard]] Trial try_process_tracepoints(TrialContext& context);
 [[nodiscard]] Trial try_send_signal(TrialContext& context);
 

@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <random>
 
 #include "user/base/file.h"
+#include "user/tracer/feature_programs.h"
 #include "user/tracer/feature_trial.h"
+#include "user/tracer/hazard_trial.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -26,6 +29,19 @@ struct Check {
   const char* consequence;            ///< when the answer is no
   bool Features::*instead = nullptr;  ///< a flag that makes it dispensable
 };
+
+template <ReturnProbe probe, Hazard hazard>
+Trial try_hazard(TrialContext& context) {
+  if (!context.hazards) context.hazards = std::make_shared<HazardTrial>();
+  return context.hazards->run(context, probe, hazard);
+}
+
+constexpr const char* kFewTrampolines =
+    "leaktrace uses none where this can happen: it probes the return instructions instead";
+constexpr const char* kNoTrampolines =
+    "leaktrace uses none here: it probes the return instructions instead, which costs more";
+constexpr const char* kNoOwnReturns =
+    "functions whose return must be seen like this are not traced here; reports say so";
 
 // In the order in which they run and are shown. Checks that read Features::so_far come after those
 // that they read.
@@ -66,10 +82,39 @@ constexpr Check kChecks[] = {
      "nothing can be traced: events have no way to leaktrace"},
     {"bpf_loop", "loops in programs (5.17)", Weight::useful, &Features::bpf_loop, try_bpf_loop,
      "programs that loop through the kernel's helper do not load"},
-    {"uretprobe_seccomp", "return probes are safe under seccomp", Weight::useful,
-     &Features::uretprobe_seccomp, try_uretprobe_seccomp,
-     "a return probe can kill a process that has a strict seccomp filter, as in many containers: "
-     "trace no such process on this kernel, or update it"},
+    {"uretprobe_exception", "return trampolines survive an exception", Weight::fact, nullptr,
+     try_hazard<ReturnProbe::trampoline, Hazard::exception>, kFewTrampolines},
+    {"uretprobe_forced_unwind", "return trampolines survive the end of a thread", Weight::fact,
+     nullptr, try_hazard<ReturnProbe::trampoline, Hazard::forced_unwind>, kFewTrampolines},
+    {"uretprobe_cancellation", "return trampolines survive the cancellation of a thread",
+     Weight::fact, nullptr, try_hazard<ReturnProbe::trampoline, Hazard::cancellation>,
+     kFewTrampolines},
+    {"uretprobe_fiber", "return trampolines survive a switch of fibers", Weight::fact, nullptr,
+     try_hazard<ReturnProbe::trampoline, Hazard::fiber>, kFewTrampolines},
+    {"uretprobe_backtrace", "return trampolines survive a backtrace", Weight::fact, nullptr,
+     try_hazard<ReturnProbe::trampoline, Hazard::backtrace>, kFewTrampolines},
+    {"uretprobe_seccomp", "return trampolines survive a seccomp filter", Weight::useful,
+     &Features::uretprobe_seccomp, try_hazard<ReturnProbe::trampoline, Hazard::seccomp>,
+     kNoTrampolines},
+    {"uretprobe_shadow_stack", "return trampolines survive a shadow stack", Weight::useful, nullptr,
+     try_hazard<ReturnProbe::trampoline, Hazard::shadow_stack>, kNoTrampolines},
+    {"own_return_exception", "probes on return instructions survive an exception", Weight::useful,
+     nullptr, try_hazard<ReturnProbe::own_instruction, Hazard::exception>, kNoOwnReturns},
+    {"own_return_forced_unwind", "probes on return instructions survive the end of a thread",
+     Weight::useful, nullptr, try_hazard<ReturnProbe::own_instruction, Hazard::forced_unwind>,
+     kNoOwnReturns},
+    {"own_return_cancellation",
+     "probes on return instructions survive the cancellation of a thread", Weight::useful, nullptr,
+     try_hazard<ReturnProbe::own_instruction, Hazard::cancellation>, kNoOwnReturns},
+    {"own_return_fiber", "probes on return instructions survive a switch of fibers", Weight::useful,
+     nullptr, try_hazard<ReturnProbe::own_instruction, Hazard::fiber>, kNoOwnReturns},
+    {"own_return_backtrace", "probes on return instructions survive a backtrace", Weight::useful,
+     nullptr, try_hazard<ReturnProbe::own_instruction, Hazard::backtrace>, kNoOwnReturns},
+    {"own_return_seccomp", "probes on return instructions survive a seccomp filter", Weight::useful,
+     nullptr, try_hazard<ReturnProbe::own_instruction, Hazard::seccomp>, kNoOwnReturns},
+    {"own_return_shadow_stack", "probes on return instructions survive a shadow stack",
+     Weight::useful, nullptr, try_hazard<ReturnProbe::own_instruction, Hazard::shadow_stack>,
+     kNoOwnReturns},
     {"process_tracepoints", "forks, execs and exits are seen", Weight::required,
      &Features::process_tracepoints, try_process_tracepoints,
      "nothing can be traced: children and new programs would be counted wrongly"},
@@ -99,18 +144,6 @@ constexpr Check kChecks[] = {
     {"memlock", "limit on locked memory (RLIMIT_MEMLOCK)", Weight::fact, nullptr, try_memlock, ""},
     {"open_files", "limit on open files (RLIMIT_NOFILE)", Weight::fact, nullptr, try_open_files,
      "each probed function takes a descriptor here: raise the limit (ulimit -n 4096)"},
-};
-
-/// libbpf says on stderr why a program did not load, which here is an answer and no mishap.
-class QuietLibbpf {
- public:
-  QuietLibbpf() : before_(libbpf_set_print(nullptr)) {}
-  QuietLibbpf(const QuietLibbpf&) = delete;
-  QuietLibbpf& operator=(const QuietLibbpf&) = delete;
-  ~QuietLibbpf() { libbpf_set_print(before_); }
-
- private:
-  libbpf_print_fn_t before_;
 };
 
 std::uint64_t random_nonce() {
@@ -160,8 +193,6 @@ const Finding* Features::find(std::string_view id) const {
   return found == findings.end() ? nullptr : &*found;
 }
 
-namespace {
-
 TrialContext begin_trials(const Features& so_far) {
   TrialContext context;
   if (const auto capabilities = read_capabilities()) context.capabilities = *capabilities;
@@ -169,8 +200,6 @@ TrialContext begin_trials(const Features& so_far) {
   context.nonce = random_nonce();
   return context;
 }
-
-}  // namespace
 
 bool multi_probes_work() {
   const QuietLibbpf quiet;
@@ -207,6 +236,7 @@ Features probe_features() {
     features.findings.push_back({check.id, check.title, trial.state, required, trial.detail,
                                  trial.state == Finding::State::no ? check.consequence : ""});
   }
+  if (context.hazards) context.hazards->detach_later(context);
   features.uprobe_needs_admin = context.uprobe_needs_admin;
   return features;
 }

@@ -120,6 +120,14 @@ std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module
   return hooks;
 }
 
+void decline_own_returns(std::vector<Hook>& hooks, const std::string& why) {
+  for (Hook& hook : hooks) {
+    if (!hook.has_own_returns()) continue;
+    hook.declined = "its return cannot be seen by a probe on its return instructions: " + why;
+    hook.returns.clear();
+  }
+}
+
 std::vector<Hook> imported_hooks(const std::vector<Hook>& hooks,
                                  const std::vector<catalog::Row>& rows,
                                  const std::vector<const Module*>& files) {

@@ -51,6 +51,9 @@ struct ProbeLoss {
                                            const Module& module, const ClassSet& emulated,
                                            Trampolines trampolines = Trampolines::where_safe);
 
+/// Declines the functions whose return is seen at their own return instructions, for this reason.
+void decline_own_returns(std::vector<Hook>& hooks, const std::string& why);
+
 /// Leaves out those of functions that none of these files imports, where that is asked for
 /// (Applies::once_imported).
 [[nodiscard]] std::vector<Hook> imported_hooks(const std::vector<Hook>& hooks,

@@ -144,18 +144,6 @@ Result<TrialProbes> attach_trial_probes(const TrialPlaces& places, TrialLinks li
   return probes;
 }
 
-/// libbpf says on stderr why a link cannot be made, which here is an answer and no mishap.
-class QuietLibbpf {
- public:
-  QuietLibbpf() : before_(libbpf_set_print(nullptr)) {}
-  QuietLibbpf(const QuietLibbpf&) = delete;
-  QuietLibbpf& operator=(const QuietLibbpf&) = delete;
-  ~QuietLibbpf() { libbpf_set_print(before_); }
-
- private:
-  libbpf_print_fn_t before_;
-};
-
 /// A trial, and its probes: detaching takes a while.
 struct Tried {
   SiteTrial trial;

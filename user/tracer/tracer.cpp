@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "user/base/log.h"
+#include "user/tracer/hazard_trial.h"
 #include "user/tracer/libpq_layout.h"
 #include "user/tracer/site_trial.h"
 
@@ -171,7 +172,21 @@ void Tracer::forget_image(std::uint32_t image) {
   images_.erase(image);
 }
 
+std::size_t Tracer::count_trampolines(const std::vector<Hook>& hooks) const {
+  return static_cast<std::size_t>(std::ranges::count_if(hooks, [&](const Hook& hook) {
+    return !hook.has_own_returns() && options_.rows[hook.row].needs_return();
+  }));
+}
+
+// To any program, on this kernel. Asked only for what is hooked.
+bool Tracer::trampolines_are_harmless() const {
+  if (!options_.trampolines) return false;
+  return !std::ranges::any_of(options_.rows, &catalog::Row::may_have_trampoline) ||
+         objection_to_trampolines().empty();
+}
+
 Trampolines Tracer::trampolines_in(pid_t pid) const {
+  if (!trampolines_are_harmless()) return Trampolines::never;
   auto process = processes_.find(pid);
   const bool go = process != processes_.end() && process->second.go;
   return go ? Trampolines::never : Trampolines::where_safe;
@@ -194,6 +209,10 @@ const std::vector<Hook>& Tracer::hooks_of(const Module& module, Trampolines tram
   auto [found, is_new] = hooks_.try_emplace({module.id, trampolines});
   if (!is_new) return found->second;
   found->second = find_hooks(options_.rows, module, site_trial().emulated, trampolines);
+  if (std::ranges::any_of(found->second, &Hook::has_own_returns)) {
+    const std::string& why = objection_to_own_returns();
+    if (!why.empty()) decline_own_returns(found->second, why);
+  }
   learn_libpq(module, found->second);
   return found->second;
 }
@@ -224,6 +243,7 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
   process.to_see.insert(module.id);
   if (!owner.contains(module.id) && layers_in(owner, module).empty()) {
     CheckedHooks checked = checked_hooks(pid, maps, mapping, module);
+    if (options_.follow) shared_trampolines_[module.id] = count_trampolines(checked.hooks);
     if (checked.loss) {
       process.declined = fmt::format("{}: {}", checked.loss->path, checked.loss->why);
       if (listener_.on_probe_loss) listener_.on_probe_loss(losses_.declined(*checked.loss));
@@ -242,8 +262,22 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
     owner[module.id] = std::move(*probes);
   }
   see_probes_of(pid, process, maps, mapping, module);
+  report_unseen_returns(pid, process, module);
   hook_loader(pid, process, module);
   return {};
+}
+
+// Of a Go program that shares session probes with others: see bpf/engine.bpf.c, may_be_entered.
+void Tracer::report_unseen_returns(pid_t pid, const TracedProcess& process, const Module& module) {
+  if (!process.go || options_.mode != ProbeMode::session || !listener_.on_probe_loss) return;
+  auto unseen = shared_trampolines_.find(module.id);
+  if (unseen == shared_trampolines_.end() || unseen->second == 0) return;
+  listener_.on_probe_loss(
+      {.path = module.path,
+       .count = unseen->second,
+       .why = fmt::format("process {} is a Go program, whose stacks move: how these functions "
+                          "return is not seen in it; trace it without --follow",
+                          pid)});
 }
 
 // Without one, new libraries are seen by the first unknown address in a stack.

@@ -35,6 +35,7 @@ struct TracerOptions {
   std::vector<catalog::Row> rows;
   ProbeMode mode = ProbeMode::single;
   bool follow = false;       ///< trace the children too
+  bool trampolines = true;   ///< false: no return trampolines, whatever the kernel does with them
   std::string unwind_cache;  ///< folder of unwind tables on disk; empty: none
 };
 
@@ -194,10 +195,13 @@ class Tracer {
   [[nodiscard]] Result<void> look_at(pid_t pid, TracedProcess& process, const Mapping& mapping,
                                      const std::vector<Mapping>& maps);
   void learn_go(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps);
+  [[nodiscard]] std::size_t count_trampolines(const std::vector<Hook>& hooks) const;
+  [[nodiscard]] bool trampolines_are_harmless() const;
   [[nodiscard]] Trampolines trampolines_in(pid_t pid) const;
   [[nodiscard]] const std::vector<Hook>& hooks_of(const Module& module, Trampolines trampolines);
   [[nodiscard]] std::vector<Hook> hooks_in(pid_t pid, const std::vector<Mapping>& maps,
                                            const Module& module);
+  void report_unseen_returns(pid_t pid, const TracedProcess& process, const Module& module);
   void learn_libpq(const Module& module, std::vector<Hook>& hooks);
   [[nodiscard]] ProbesByModule& probes_of(TracedProcess& process);
   /// Files in layers of an overlay that are probed in place of the module's.
@@ -243,7 +247,8 @@ class Tracer {
   ProbesByModule shared_probes_;                 ///< when children are followed
   ProbeLosses losses_;
   bool withdrawn_ = false;  ///< probes in all processes would harm one: there are none any more
-  LoaderHooks shared_loader_hooks_;  ///< when children are followed
+  std::map<std::uint32_t, std::size_t> shared_trampolines_;  ///< functions with one, by module
+  LoaderHooks shared_loader_hooks_;                          ///< when children are followed
   std::vector<std::future<void>> detaching_;
   bool paused_ = false;
   std::uint64_t window_from_ns_ = 0;

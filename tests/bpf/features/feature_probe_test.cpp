@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "user/tracer/features.h"
+#include "user/tracer/hazard_trial.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -95,6 +96,35 @@ TEST_F(FeatureProbe, AgreesWithWhatIsKnownOfThisKernel) {
 TEST_F(FeatureProbe, AChildCanBeFollowedAndSignalledAtExec) {
   EXPECT_EQ(state_of("process_tracepoints"), State::yes);
   EXPECT_EQ(state_of("send_signal"), State::yes);
+}
+
+// No kernel puts the return address back for an unwinder.
+TEST_F(FeatureProbe, ReturnTrampolinesHarmWhatDoesNotReturn) {
+  for (const char* hazard : {"exception", "forced_unwind", "cancellation", "fiber", "backtrace"}) {
+    const std::string id = std::string("uretprobe_") + hazard;
+    EXPECT_EQ(state_of(id), State::no) << id;
+    const Finding* finding = features_->find(id);
+    ASSERT_NE(finding, nullptr);
+    EXPECT_FALSE(finding->required) << id;
+    EXPECT_FALSE(finding->consequence.empty()) << id;
+  }
+}
+
+TEST_F(FeatureProbe, ProbesOnReturnInstructionsHarmNothing) {
+  for (const char* hazard :
+       {"exception", "forced_unwind", "cancellation", "fiber", "backtrace", "seccomp"}) {
+    const std::string id = std::string("own_return_") + hazard;
+    EXPECT_EQ(state_of(id), State::yes) << id;
+  }
+  // Few machines have shadow stacks.
+  EXPECT_NE(state_of("own_return_shadow_stack"), State::no);
+}
+
+TEST_F(FeatureProbe, TheAnswerForATraceIsThatOfTheTrials) {
+  const bool harmless = state_of("uretprobe_seccomp") == State::yes &&
+                        state_of("uretprobe_shadow_stack") != State::no;
+  EXPECT_EQ(objection_to_trampolines().empty(), harmless) << objection_to_trampolines();
+  EXPECT_EQ(objection_to_own_returns(), "");
 }
 
 TEST_F(FeatureProbe, ASecondProbeFindsTheSame) {

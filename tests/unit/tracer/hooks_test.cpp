@@ -10,6 +10,8 @@ namespace leaktrace::tracer {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::SizeIs;
 
 Hook hook(std::uint32_t row) {
@@ -33,6 +35,17 @@ TEST(ImportedHooks, LeaveOutWhatNobodyImports) {
   EXPECT_EQ(without[0].row, 0U);
   EXPECT_THAT(imported_hooks(hooks, rows, {&client, &maker}), SizeIs(2));
   EXPECT_THAT(imported_hooks(hooks, rows, {}), SizeIs(1));
+}
+
+TEST(OwnReturns, AreDeclinedWithTheReasonWhereTheKernelDoesHarmWithThem) {
+  const std::vector<catalog::Row> rows = {{"malloc", catalog::Applies::always, {}},
+                                          {"_Znwm", catalog::Applies::always, {}}};
+  std::vector<Hook> hooks = {hook(0), hook(1)};
+  hooks[1].returns.emplace_back();
+  decline_own_returns(hooks, "it does not survive an exception");
+  EXPECT_EQ(hooks[0].declined, "");
+  EXPECT_THAT(hooks[1].declined, HasSubstr("it does not survive an exception"));
+  EXPECT_THAT(hooks[1].returns, IsEmpty());
 }
 
 TEST(Cookies, KeepWhatProgramsAreTold) {
