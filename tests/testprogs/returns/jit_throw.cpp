@@ -45,14 +45,14 @@ constexpr std::array<std::uint8_t, 11> kCode = {
 
 // .eh_frame: a CIE, an FDE whose two addresses are filled in, and the end.
 constexpr std::array<std::uint8_t, 56> kFrames = {
-    16,   0,    0,  0,    0,  0, 0, 0, 1, 0, 1, 0x78, 16,  // CIE: factors 1 and -8, return address
-                                                           // in 16
-    0x0c, 7,    8,  0x90, 1,  0, 0,     // CFA = rsp + 8, return address at CFA - 8
-    28,   0,    0,  0,    24, 0, 0, 0,  // FDE: its CIE is 24 bytes before
-    0,    0,    0,  0,    0,  0, 0, 0, 0, 0, 0, 0,    0,  0, 0, 0,  // begin and size
-    0x44, 0x0e, 16,                                                 // after 4 bytes: CFA = rsp + 16
-    0x46, 0x0e, 8,                                                  // after 6 more: rsp + 8
-    0,    0,    0,  0,    0,  0,                                    // nops
+    16, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0x78, 16,      // CIE: factors 1 and -8, return address
+                                                     // in 16
+    0x0c, 7, 8, 0x90, 1, 0, 0,                       // CFA = rsp + 8, return address at CFA - 8
+    28, 0, 0, 0, 24, 0, 0, 0,                        // FDE: its CIE is 24 bytes before
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  // begin and size
+    0x44, 0x0e, 16,                                  // after 4 bytes: CFA = rsp + 16
+    0x46, 0x0e, 8,                                   // after 6 more: rsp + 8
+    0, 0, 0, 0, 0, 0,                                // nops
 };
 
 Made make() {
