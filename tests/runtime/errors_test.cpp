@@ -132,6 +132,51 @@ TEST_F(Refuses, AProgramWithoutAnAllocator) {
   EXPECT_TRUE(target.running());
 }
 
+TEST_F(Refuses, AProcessThatASecurityModuleKeepsItOutOf) {
+  Process target({testprog("steady_leak")});
+  ASSERT_TRUE(target.wait_for_line("running"));
+  const Outcome outcome = run_command(
+      {testprog("landlocked"), leaktrace_path(), "attach", "-p", std::to_string(target.pid())});
+  if (outcome.status == 3) GTEST_SKIP() << "no Landlock in this kernel";
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("security module (Landlock"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("as root"))) << "it is root";
+}
+
+TEST_F(Refuses, ToGoOnWithTooFewDescriptorsInItsOwnWords) {
+  Process target({testprog("steady_leak")});
+  ASSERT_TRUE(target.wait_for_line("running"));
+  const Outcome outcome = run_command({"prlimit", "--nofile=16:16", leaktrace_path(), "attach",
+                                       "-p", std::to_string(target.pid()), "--duration", "1"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("Too many open files; raise the limit on open files"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("libbpf")));
+}
+
+TEST_F(Refuses, TypesOfTheKernelThatAreNone) {
+  const std::string none = dir_.file("none");
+  write_whole(none, "this is no BTF\n");
+  const std::string mount = "mount --bind " + none + " /sys/kernel/btf/vmlinux && exec ";
+  const Outcome outcome =
+      run_command({"unshare", "--mount", "sh", "-c", mount + leaktrace_path() + " doctor"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, ContainsRegex("no +kernel type information .BTF. .*cannot be read"));
+}
+
+TEST_F(Refuses, ToLetTheTerminalObeyNames) {
+  const std::string red = dir_.file("\x1b[31mred\a");
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"report", red},
+                                                    {"run", "--", red},
+                                                    {"run", "-o", red + "/report", "--", "true"},
+                                                    {"report", "x", "--suppressions", red},
+                                                    {"doctor", "--probes", red}}) {
+    const Outcome outcome = run_leaktrace(arguments);
+    EXPECT_EQ(outcome.status, 1) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("\uFFFD[31mred\uFFFD"));
+    EXPECT_EQ(outcome.err.find_first_of("\x1b\a"), std::string::npos) << outcome.err;
+  }
+}
+
 TEST_F(Refuses, AnOutputThatCannotBeWrittenBeforeItTraces) {
   const std::string path = dir_.file("missing/report.json");
   const Outcome run = run_leaktrace({"run", "-o", path, "--", "echo", "was run"});
@@ -193,6 +238,7 @@ TEST_F(Capabilities, ThatAreMissingAreNamed) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.err, AnyOf(HasSubstr("CAP_BPF"), HasSubstr("cap_bpf")));
   EXPECT_THAT(outcome.err, HasSubstr("setcap"));
+  EXPECT_THAT(outcome.err, HasSubstr("chmod 750")) << "not for everybody";
 }
 
 TEST_F(Capabilities, OneThatIsMissingIsNamedAlone) {

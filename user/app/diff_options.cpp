@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "user/app/kind_options.h"
+#include "user/app/option_values.h"
 #include "user/output/diff_format.h"
 
 namespace leaktrace::app {
@@ -43,6 +44,7 @@ void add_diff_options(CLI::App& command, DiffLine& line) {
       ->add_option("--top", line.command.top,
                    "Show only the first N call sites that grew, and that shrank (text: 10, others: "
                    "all)")
+      ->check(whole_number("number of call sites"))
       ->option_text("N");
   add_kinds_option(*command.add_option_group("Selection"), line.kinds);
   command.add_option_group("Symbols")->add_flag(

@@ -58,7 +58,9 @@ void print_privileges(std::string& out, const Diagnosis& diagnosis) {
   } else if (capabilities.executable_on_nosuid) {
     out += "  Run it with sudo: its file system is mounted nosuid, which ignores capabilities.\n";
   } else {
-    fmt::format_to(std::back_inserter(out), "  Run it with sudo, or once:\n    {}\n",
+    fmt::format_to(std::back_inserter(out),
+                   "  Run it with sudo, or let a group run it, once:\n    {}\n"
+                   "  GROUP: a group of users who may see into the processes of others.\n",
                    capabilities.grant_command(admin));
   }
 }

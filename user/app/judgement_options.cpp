@@ -7,10 +7,6 @@
 namespace leaktrace::app {
 namespace {
 
-std::string check_file_name(std::string& name) {
-  return name.empty() ? "the name of a file is missing" : "";
-}
-
 /// All conditions as one; throws as CLI11 wants it.
 analyze::FailOn fail_on_of(const std::vector<std::string>& words) {
   analyze::FailOn sum;
@@ -33,7 +29,6 @@ void add_judgement_options(CLI::App& command, ReportOptionsLine& report) {
                    "Leave out the call sites that this YAML file lists, and say so; several times "
                    "for several files")
       ->allow_extra_args(false)
-      ->check(CLI::Validator(check_file_name, "FILE"))
       ->option_text("FILE");
   group
       ->add_option_function<std::vector<std::string>>(

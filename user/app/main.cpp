@@ -6,10 +6,12 @@
 #include "user/app/options.h"
 #include "user/base/log.h"
 #include "user/base/process_setup.h"
+#include "user/tracer/libbpf_log.h"
 
 int main(int argc, char** argv) try {
   using namespace leaktrace;
   set_up_process();
+  tracer::send_libbpf_to_log();
   app::ParsedLine line = app::parse_command_line(argc, argv);
   if (!line.command) return line.status;
   auto status =

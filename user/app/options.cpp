@@ -6,14 +6,18 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 #include <memory>
+#include <sstream>
 #include <string_view>
 
 #include "user/app/diff_options.h"
 #include "user/app/judgement_options.h"
 #include "user/app/kind_options.h"
+#include "user/app/option_values.h"
 #include "user/app/version.h"
 #include "user/base/log.h"
+#include "user/base/printable.h"
 #include "user/output/format.h"
 #include "user/unwind/table_cache.h"
 
@@ -76,21 +80,12 @@ std::string format_help() {
   return help;
 }
 
+/// Linux, include/linux/threads.h: PID_MAX_LIMIT.
+constexpr std::uint64_t kMostPid = 1U << 22;
+
 constexpr std::uint64_t kMostSampleBytes = 1U << 30;
 constexpr double kLeastBudget = 0.1;
 constexpr double kMostBudget = 90;
-
-/// A size as CLI11 reads them ("4K"); nothing when it is none.
-std::optional<std::uint64_t> size_of(std::string text) {
-  if (text.find('-') != std::string::npos) return std::nullopt;  // CLI11 would wrap it around
-  try {
-    std::uint64_t bytes = 0;
-    const std::string wrong = CLI::AsSizeValue(false)(text);
-    if (wrong.empty() && CLI::detail::lexical_cast(text, bytes)) return bytes;
-  } catch (const CLI::ValidationError&) {  // how that validator says no
-  }
-  return std::nullopt;
-}
 
 // "exact" stays, a size becomes its number of bytes.
 std::string parse_sampling(std::string& value) {
@@ -119,10 +114,6 @@ std::string parse_budget(std::string& value) {
   return {};
 }
 
-std::string check_not_empty(std::string& name) {
-  return name.empty() ? "a name is missing" : "";
-}
-
 std::string unwind_cache_help() {
   const std::string folder = unwind::default_cache_folder();
   return folder.empty() ? "none" : folder;
@@ -130,7 +121,6 @@ std::string unwind_cache_help() {
 
 // "none" becomes the empty name.
 std::string parse_cache_folder(std::string& folder) {
-  if (folder.empty()) return "the name of a folder is wanted, or none";
   if (folder == "none") folder.clear();
   return {};
 }
@@ -147,6 +137,7 @@ void add_report_options(CLI::App& command, Line& line) {
   group
       ->add_option("--top", line.report.top,
                    "Show only the first N call sites (text: 10, others: all)")
+      ->check(whole_number("number of call sites"))
       ->option_text("N");
   group->add_option("--older", line.report.older_seconds, "Count only blocks at least this old")
       ->transform(CLI::Validator(parse_seconds, "TIME"))
@@ -173,13 +164,12 @@ void add_postgres_options(CLI::App& command, Line& line) {
   group
       ->add_option("--sql-bytes", line.trace.sql_bytes,
                    "Bytes of an SQL text that are read; longer ones are cut, and said to be (4096)")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(std::uint32_t{512}, std::uint32_t{65536}))
+      ->transform(size(512, 65536))
       ->option_text("SIZE");
   group
       ->add_option("--max-connections", line.trace.max_connections,
                    "Connections followed at once (65536)")
-      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 24U))
+      ->check(whole_number("number of connections", 1, std::uint64_t{1} << 24U))
       ->option_text("N");
 }
 
@@ -195,10 +185,10 @@ void add_selection_options(CLI::App& command, Line& line) {
   group
       ->add_option("--min-size", line.report.min_size,
                    "Only blocks of at least this size: 4096, 4K, 1M")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(size())
       ->option_text("SIZE");
   group->add_option("--max-size", line.report.max_size, "Only blocks of at most this size")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(size())
       ->option_text("SIZE");
 }
 
@@ -234,7 +224,7 @@ void add_trace_options(CLI::App& command, Line& line) {
       ->add_option("--stack-depth", line.trace.stack_depth,
                    "Frames of a stack that are kept, 0 to 127; 0: no stacks, one call site a kind "
                    "(127)")
-      ->check(CLI::Range(0U, 127U))
+      ->check(whole_number("number of frames", 0, 127))
       ->option_text("N");
   group
       ->add_option("--probe-mode", line.trace.probe_mode,
@@ -254,7 +244,7 @@ void add_trace_options(CLI::App& command, Line& line) {
   group->add_flag("-q,--quiet", line.trace.quiet, "No report each interval, only the last");
 
   auto* limits = command.add_option_group("Limits (at a limit it is counted, and said)");
-  auto at_least_one = CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 31U);
+  auto at_least_one = whole_number("number of entries", 1, std::uint64_t{1} << 31U);
   auto add_limit = [&](const char* name, auto& limit, const char* help) {
     limits->add_option(name, limit, help)->check(at_least_one)->option_text("N");
   };
@@ -267,8 +257,7 @@ void add_trace_options(CLI::App& command, Line& line) {
   limits
       ->add_option("--max-unwind-memory", line.trace.max_unwind_memory,
                    "Kernel memory for unwind information (256M, at most 512M)")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{512} << 20U))
+      ->transform(size(0, std::uint64_t{512} << 20U))
       ->option_text("SIZE");
 }
 
@@ -277,7 +266,7 @@ void add_pids(CLI::App& command, Line& line) {
       .add_option("-p,--pid", line.target.pids, "Process to attach to; several: -p 1 -p 2 or 1,2")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number("process id", 1, kMostPid))
       ->option_text("PID");
 }
 
@@ -335,7 +324,6 @@ class CommandLine {
     doctor_
         ->add_option("--probes", line_.probes,
                      "Where the probes in a library or executable go, and why")
-        ->check(CLI::Validator(check_not_empty, "LIB"))
         ->option_text("LIB");
     app_.require_subcommand(0, 1);
     app_.footer(
@@ -356,7 +344,9 @@ class CommandLine {
       app_.parse(own_words(argc, argv));
       check();
     } catch (const CLI::ParseError& error) {
-      int status = app_.exit(error);
+      std::ostringstream said;
+      int status = app_.exit(error, std::cout, said);
+      std::cerr << printable_lines(said.str());
       return {std::nullopt, status == 0 ? 0 : kUsageStatus};
     }
     if (line_.verbose) log::set_level(log::Level::debug);
@@ -406,6 +396,7 @@ class CommandLine {
       line_.target.command.assign(mark + 1, words.end());
       words.erase(mark, words.end());
     }
+    refuse_empty_words(words);
     auto is_command = [this](const std::string& word) {
       return !app_.get_subcommands([&](CLI::App* command) { return command->get_name() == word; })
                   .empty();
@@ -427,6 +418,9 @@ class CommandLine {
     }
     if (!run_->parsed() && !record_->parsed() && !line_.target.command.empty()) {
       throw CLI::ExtrasError({"--"});
+    }
+    if (!line_.target.command.empty() && line_.target.command.front().empty()) {
+      throw CLI::ValidationError("--", "the command's name is empty");
     }
     if (line_.report.min_size > line_.report.max_size) {
       throw CLI::ValidationError("--min-size", "is above --max-size: no block fits");

@@ -73,7 +73,8 @@ Result<void> check_privileges() {
       if (!need.optional) names.push_back(need.name);
     }
     return fail(fmt::format("not allowed to trace: {} missing", fmt::join(names, ", ")),
-                fmt::format("run as root, or grant it once: {}", capabilities->grant_command()));
+                fmt::format("run as root, or let a trusted group run it: {}",
+                            capabilities->grant_command()));
   }
   if (::access(kBtf, R_OK) != 0) {
     return fail(fmt::format("this kernel has no BTF ({} cannot be read)", kBtf),

@@ -19,7 +19,7 @@
 #include <utility>
 
 #include "user/base/file.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 
 namespace leaktrace::app {
 namespace {
@@ -32,9 +32,9 @@ constexpr std::size_t kMostQuoted = 60;  // columns
 
 /// What the file says, fit for a message.
 std::string in_quotes(std::string_view text) {
-  const std::string shown = output::printable(text);
-  if (output::columns(shown) <= kMostQuoted) return fmt::format("'{}'", shown);
-  return fmt::format("'{}…'", output::first_columns(shown, kMostQuoted));
+  const std::string shown = printable(text);
+  if (columns(shown) <= kMostQuoted) return fmt::format("'{}'", shown);
+  return fmt::format("'{}…'", first_columns(shown, kMostQuoted));
 }
 
 /// "name:line:column: ", as compilers write it.
@@ -282,11 +282,10 @@ Result<std::vector<SuppressionRule>> parse_suppressions(const std::string& text,
     return fail(place(name, *second) + "behind the list of entries a second document begins",
                 "leave it out, or give it a file of its own");
   } catch (const YAML::Exception& error) {
-    return fail(
-        fmt::format("{}this is no YAML: {}", place(name, error.mark), output::printable(error.msg)),
-        "put a pattern that begins with * or holds ': ' into quotes");
+    return fail(fmt::format("{}this is no YAML: {}", place(name, error.mark), printable(error.msg)),
+                "put a pattern that begins with * or holds ': ' into quotes");
   } catch (const std::exception& error) {  // the parser's own limits, such as the depth of lists
-    return fail(fmt::format("{}: this is no YAML: {}", name, output::printable(error.what())));
+    return fail(fmt::format("{}: this is no YAML: {}", name, printable(error.what())));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "user/base/file.h"
+#include "user/base/printable.h"
 
 namespace leaktrace::log {
 namespace {
@@ -28,8 +29,8 @@ bool enabled(Level level) {
 
 void write(Level level, std::string_view message) {
   if (!enabled(level)) return;
-  const std::string line =
-      fmt::format("leaktrace: {}{}\n", kPrefixes[static_cast<std::size_t>(level)], message);
+  const std::string line = fmt::format(
+      "leaktrace: {}{}\n", kPrefixes[static_cast<std::size_t>(level)], printable_lines(message));
   // Nobody can be told where stderr is closed or full; not through stdio, which would throw.
   (void)write_all(STDERR_FILENO, line);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages to the person at the terminal, on stderr, one line each: "leaktrace: warning: …".
+// Messages to the person at the terminal, on stderr, one line each: "leaktrace: warning: …". No
+// terminal obeys what is in them (user/base/printable.h).
 #pragma once
 
 #include <fmt/core.h>

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "user/base/printable.h"
 #include "user/output/diff_words.h"
 #include "user/output/diff_writers.h"
 #include "user/output/estimates.h"
-#include "user/output/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
 #include "user/output/text_layout.h"

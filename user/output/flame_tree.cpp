@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "user/analyze/label.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 #include "user/output/reasons.h"
 
 namespace leaktrace::output {

@@ -10,7 +10,7 @@
 #include <ctime>
 
 #include "user/analyze/words.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 
 namespace leaktrace::output {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "user/analyze/function_name.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 
 namespace leaktrace::output {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "user/analyze/words.h"
+#include "user/base/printable.h"
 #include "user/output/estimates.h"
-#include "user/output/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
 #include "user/output/text_layout.h"

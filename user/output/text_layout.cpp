@@ -7,7 +7,7 @@
 #include <cmath>
 #include <utility>
 
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 
 namespace leaktrace::output {
 namespace {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "user/analyze/words.h"
+#include "user/base/printable.h"
 #include "user/output/estimates.h"
-#include "user/output/printable.h"
 #include "user/output/text_layout.h"
 #include "user/output/text_parts.h"
 

@@ -9,7 +9,7 @@
 
 #include "user/analyze/label.h"
 #include "user/analyze/words.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/shorten.h"
 #include "user/output/text_layout.h"

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "user/analyze/words.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 #include "user/output/shorten.h"
 #include "user/output/text_layout.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "user/analyze/words.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 #include "user/output/text_layout.h"
 
 namespace leaktrace::output {

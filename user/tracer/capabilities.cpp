@@ -168,8 +168,10 @@ std::string Capabilities::grant_command(bool with_admin) const {
     for (const char c : need.name)
       names += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
-  return fmt::format("sudo setcap {}+ep {}", names,
-                     shell_word(executable.empty() ? "leaktrace" : executable));
+  const std::string file = shell_word(executable.empty() ? "leaktrace" : executable);
+  // Another group takes the capabilities of a file away: they come last.
+  return fmt::format("sudo chgrp GROUP {0} && sudo chmod 750 {0} && sudo setcap {1}+ep {0}", file,
+                     names);
 }
 
 Result<CapabilitySet> parse_effective_capabilities(std::string_view status) {

@@ -51,9 +51,10 @@ struct Capabilities {
   [[nodiscard]] std::vector<CapabilityNeed> missing() const;
   /// True when nothing that is not optional is missing.
   [[nodiscard]] bool sufficient() const;
-  /// The command that gives this executable all it needs, to be run once as root; empty when
-  /// nothing is missing. With CAP_SYS_ADMIN where the kernel takes it for uprobes
-  /// (Features::uprobe_needs_admin).
+  /// The command that gives this executable all it needs, to be run once by someone who may use
+  /// sudo; empty when nothing is missing. It lets only GROUP run it, which is to be replaced:
+  /// whoever runs it can see into other users' processes. With CAP_SYS_ADMIN where the kernel takes
+  /// it for uprobes (Features::uprobe_needs_admin).
   [[nodiscard]] std::string grant_command(bool with_admin = false) const;
 };
 

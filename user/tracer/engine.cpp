@@ -5,15 +5,13 @@
 #include <bpf/libbpf.h>
 #include <fmt/core.h>
 
-#include <array>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <string>
 
 #include "engine.skel.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
+#include "user/tracer/libbpf_log.h"
 #include "user/tracer/load_error.h"
 #include "user/tracer/pid_namespace.h"
 #include "user/tracer/session_link.h"
@@ -23,16 +21,6 @@ namespace {
 
 // BPF_TRACE_UPROBE_MULTI (Linux 6.6), which the headers of Debian 12 do not have yet.
 constexpr auto kTraceUprobeMulti = static_cast<bpf_attach_type>(48);
-
-int print_libbpf(libbpf_print_level, const char* format, va_list arguments) {
-  if (!log::enabled(log::Level::debug)) return 0;
-  std::array<char, 4096> line{};
-  std::vsnprintf(line.data(), line.size(), format, arguments);
-  std::string text(line.data());
-  while (text.ends_with('\n')) text.pop_back();
-  log::debug("{}", text);
-  return 0;
-}
 
 std::optional<Capabilities> own_capabilities() {
   auto own = read_capabilities();
@@ -46,7 +34,8 @@ Unexpected attach_error(int error) {
                 "run as root, or see leaktrace doctor for the capabilities that are missing");
   }
   if (error == EMFILE || error == ENFILE) {
-    return fail(describe_errno("cannot attach a probe", error), "raise the limit: ulimit -n 65536");
+    return fail(describe_errno("cannot attach a probe", error),
+                "raise the limit on open files: ulimit -n 65536");
   }
   return fail(describe_errno("cannot attach a probe", error), "see leaktrace doctor");
 }
@@ -63,7 +52,7 @@ Engine::~Engine() = default;
 
 Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalog::Row>& rows,
                             ProbeMode mode, const LoadWatch& watch) {
-  libbpf_set_print(print_libbpf);
+  send_libbpf_to_log();
   const auto pids = own_pid_namespace();
   if (!pids) return pids.unexpected();
   Skeleton skeleton(engine_bpf__open());

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <bpf/btf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "user/base/file.h"
@@ -60,8 +62,11 @@ std::string parse_lockdown_mode(const std::string& text) {
 
 Trial try_btf(TrialContext&) {
   constexpr const char* kPath = "/sys/kernel/btf/vmlinux";
-  if (::access(kPath, R_OK) == 0) return {State::yes, kPath};
-  return {errno == ENOENT ? State::no : State::unknown, describe_errno(kPath, errno)};
+  if (::access(kPath, R_OK) != 0)
+    return {errno == ENOENT ? State::no : State::unknown, describe_errno(kPath, errno)};
+  const std::unique_ptr<btf, decltype(&btf__free)> types(btf__parse(kPath, nullptr), btf__free);
+  if (types) return {State::yes, kPath};
+  return {State::no, describe_errno(fmt::format("{} cannot be read", kPath), errno)};
 }
 
 Trial try_map_files(TrialContext&) {

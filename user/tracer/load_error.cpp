@@ -122,6 +122,10 @@ Unexpected load_error(int error, const std::optional<RefusedProgram>& refused,
     return fail(describe_errno("cannot load the BPF programs", -error),
                 "is the kernel built with BTF (CONFIG_DEBUG_INFO_BTF)? see leaktrace doctor");
   }
+  if (error == -EMFILE || error == -ENFILE) {
+    return fail(describe_errno("cannot load the BPF programs", -error),
+                "raise the limit on open files: ulimit -n 65536");
+  }
   return fail(describe_errno("cannot load the BPF programs", -error),
               "leaktrace --verbose shows the kernel's words; see leaktrace doctor");
 }

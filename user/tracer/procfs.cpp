@@ -18,6 +18,7 @@
 
 #include "user/base/file.h"
 #include "user/base/foreign_file.h"
+#include "user/tracer/capabilities.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -62,14 +63,26 @@ std::string cgroup_of(std::string_view text) {
   return memory;
 }
 
+// Root may be refused, too: by Landlock, say, all that is outside of its domain.
+Unexpected may_not_look_into(pid_t pid) {
+  constexpr int kCapSysPtrace = 19;
+  std::string what = fmt::format("may not look into process {}", pid);
+  const auto own = read_capabilities();
+  if (own && own->initial_user_namespace && own->effective.allows(kCapSysPtrace)) {
+    return fail(
+        std::move(what),
+        "leaktrace has CAP_SYS_PTRACE, but a security module (Landlock, AppArmor, SELinux or "
+        "the like) keeps it out: start it where that does not apply");
+  }
+  return fail(std::move(what),
+              "it belongs to someone else: run leaktrace as root, or see leaktrace doctor for the "
+              "capabilities that it needs");
+}
+
 Result<void> check_elf_class(pid_t pid) {
   std::string exe = fmt::format("/proc/{}/exe", pid);
   auto fd = open_foreign_link(exe);
-  if (!fd) {
-    return fail(fmt::format("may not look into process {}", pid),
-                "it belongs to someone else: run leaktrace as root, or see leaktrace doctor for "
-                "the capabilities that it needs");
-  }
+  if (!fd) return may_not_look_into(pid);
   if (!*fd) return fail(fmt::format("process {} ended while attaching", pid));
   std::array<unsigned char, EI_NIDENT> identity{};
   if (::pread(fd->get(), identity.data(), identity.size(), 0) !=

@@ -67,7 +67,7 @@ TEST(JudgementOptions, WrongOnesAreWrongUsage) {
   }
   EXPECT_THAT(message_of({"-p", "1", "--fail-on", "growing:1K", "--fail-on", "growing:2K"}),
               HasSubstr("two rates"));
-  EXPECT_THAT(message_of({"-p", "1", "--suppressions", ""}), HasSubstr("file is missing"));
+  EXPECT_THAT(message_of({"-p", "1", "--suppressions", ""}), HasSubstr("its value is empty"));
   (void)message_of({"record", "-o", "f", "-p", "1", "--fail-on", "growing"});
   (void)message_of({"record", "-o", "f", "-p", "1", "--suppressions", "a"});
   (void)message_of({"doctor", "--fail-on", "growing"});

@@ -10,6 +10,7 @@ namespace leaktrace::app {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 ParsedLine parse(std::vector<const char*> words) {
@@ -53,6 +54,71 @@ TEST(Options, UnwindTablesHaveAFolderAndABound) {
   EXPECT_EQ(own.trace.max_unwind_memory, 8U << 20);
   EXPECT_FALSE(parse({"-p", "1", "--unwind-cache", ""}).command.has_value());
   EXPECT_FALSE(parse({"-p", "1", "--max-unwind-memory", "1G"}).command.has_value());
+}
+
+/// What is said of a command line that is refused as wrong usage.
+std::string refusal(std::vector<const char*> words) {
+  testing::internal::CaptureStderr();
+  const ParsedLine line = parse(std::move(words));
+  EXPECT_FALSE(line.command.has_value());
+  EXPECT_EQ(line.status, 2);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(Options, ASizeOrNumberBelowZeroIsNoHugeOne) {
+  for (const char* wrong : {"-1", "-1K", "x", "1.5", "99999999999999999999999", "+3"}) {
+    EXPECT_THAT(refusal({"report", "x", "--top", wrong}), HasSubstr("is no number of call sites"));
+    EXPECT_THAT(refusal({"diff", "x", "y", "--top", wrong}), HasSubstr("is no number of"));
+  }
+  for (const char* wrong : {"-1", "-4K", "x", "99999999999999999999999"}) {
+    EXPECT_THAT(refusal({"report", "x", "--min-size", wrong}), HasSubstr("is no size"));
+    EXPECT_THAT(refusal({"-p", "1", "--max-size", wrong}), HasSubstr("is no size"));
+    EXPECT_THAT(refusal({"-p", "1", "--max-unwind-memory", wrong}), HasSubstr("is no size"));
+    EXPECT_THAT(refusal({"-p", "1", "--sql-bytes", wrong}), HasSubstr("is no size"));
+  }
+  for (const char* option : {"--max-live", "--max-stacks", "--max-sites", "--max-threads"}) {
+    EXPECT_THAT(refusal({"-p", "1", option, "-1"}),
+                HasSubstr("'-1' is no number of entries: 1 to"));
+  }
+  EXPECT_THAT(refusal({"-p", "1", "--sql-bytes", "1M"}), HasSubstr("512 to 65536 bytes"));
+  EXPECT_EQ(
+      parsed<ReportCommand>({"report", "x", "--top", "0", "--min-size", "4K"}).report.min_size,
+      4096U);
+}
+
+TEST(Options, NoValueMayBeEmpty) {
+  for (const char* option : {"--top", "-o", "--format", "--min-size", "--older", "--kinds",
+                             "--fail-on", "--suppressions"}) {
+    EXPECT_THAT(refusal({"report", "x", option, ""}),
+                HasSubstr(std::string(option) + ": its value is empty"));
+  }
+  EXPECT_THAT(refusal({"report", "x", "--top="}), HasSubstr("--top: its value is empty"));
+  EXPECT_THAT(refusal({"-p", ""}), HasSubstr("-p: its value is empty"));
+  EXPECT_THAT(refusal({"report", ""}), HasSubstr("an argument is empty"));
+  EXPECT_THAT(refusal({"run", "--", ""}), HasSubstr("the command's name is empty"));
+  EXPECT_TRUE(parse({"run", "--", "echo", ""}).command.has_value()) << "the command's own words";
+}
+
+TEST(Options, AProcessIdThatIsNoneIsToldInAShortLine) {
+  for (const char* wrong : {"0", "-5", "one", "1e308", "99999999999"}) {
+    const std::string said = refusal({"attach", "-p", wrong});
+    EXPECT_THAT(said, HasSubstr("is no process id: 1 to 4194304"));
+    EXPECT_LT(said.size(), 150U) << said;
+  }
+}
+
+TEST(Options, NoTerminalObeysWhatTheUserWrote) {
+  const char* red = "\x1b[31mred\a";
+  for (const auto& words : std::vector<std::vector<const char*>>{{red},
+                                                                 {"report", "x", "--format", red},
+                                                                 {"report", "x", "--min-size", red},
+                                                                 {"attach", "-p", red},
+                                                                 {"report", "x", "--kinds", red},
+                                                                 {"report", "x", "y", red}}) {
+    const std::string said = refusal(words);
+    EXPECT_THAT(said, HasSubstr("\uFFFD[31mred\uFFFD"));
+    EXPECT_EQ(said.find_first_of("\x1b\a"), std::string::npos);
+  }
 }
 
 TEST(Options, AFamilyOfKindsStandsForItsKinds) {
@@ -216,12 +282,12 @@ TEST(Options, NonsensicalIntervalsAndBudgetsAreRefusedWithTheRange) {
     EXPECT_EQ(line.status, 2) << value;
     return message;
   };
-  for (const char* value : {"0", "-1", "-5K", "1.5", "2G", "99999999999999999999", "often", "",
+  for (const char* value : {"0", "-1", "-5K", "1.5", "2G", "99999999999999999999", "often",
                             "exact 5", "5 parsecs", "nan"}) {
     EXPECT_THAT(message_of("--sample-bytes", value), testing::HasSubstr("1 to 1G bytes")) << value;
   }
   for (const char* value :
-       {"0", "0.05", "-5", "91", "100%", "nan", "inf", "cheap", "", "%", "5 %%", "1e9"}) {
+       {"0", "0.05", "-5", "91", "100%", "nan", "inf", "cheap", "%", "5 %%", "1e9"}) {
     EXPECT_THAT(message_of("--budget", value), testing::HasSubstr("0.1 to 90 percent")) << value;
   }
 }

@@ -8,10 +8,10 @@
 #include <sstream>
 
 #include "tests/unit/output/sample_diff.h"
+#include "user/base/printable.h"
 #include "user/output/diff_format.h"
 #include "user/output/diff_writers.h"
 #include "user/output/flame_tree.h"
-#include "user/output/printable.h"
 
 namespace leaktrace::output {
 namespace {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/output/sample_report.h"
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 #include "user/output/writers.h"
 
 namespace leaktrace::output {

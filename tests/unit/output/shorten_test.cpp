@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 
 namespace leaktrace::output {
 namespace {

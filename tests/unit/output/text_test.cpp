@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "tests/unit/output/sample_report.h"
+#include "user/base/printable.h"
 #include "user/output/estimates.h"
-#include "user/output/printable.h"
 #include "user/output/reasons.h"
 #include "user/output/writers.h"
 

@@ -73,6 +73,7 @@ TEST(Capabilities, WithoutAnyAllAreMissingAndTheCommandGrantsAll) {
                           "CAP_CHECKPOINT_RESTORE"));
   EXPECT_FALSE(nobody.sufficient());
   EXPECT_EQ(nobody.grant_command(),
+            "sudo chgrp GROUP /usr/bin/leaktrace && sudo chmod 750 /usr/bin/leaktrace && "
             "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,"
             "cap_checkpoint_restore+ep /usr/bin/leaktrace");
 }

@@ -48,6 +48,8 @@ TEST(DoctorText, NamesWhatIsMissingAndTheCommandThatGrantsIt) {
   EXPECT_THAT(text, HasSubstr("CAP_BPF: load BPF programs and make maps (necessary)\n"));
   EXPECT_THAT(text, HasSubstr("sudo setcap cap_bpf,cap_perfmon"));
   EXPECT_THAT(text, HasSubstr("+ep /opt/leaktrace\n"));
+  EXPECT_THAT(text, HasSubstr("sudo chgrp GROUP /opt/leaktrace && sudo chmod 750 /opt/leaktrace"));
+  EXPECT_THAT(text, HasSubstr("GROUP: a group of users who may"));
 }
 
 TEST(DoctorText, ProposesNoCommandThatWouldHaveNoEffect) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 
 #include <algorithm>
 #include <cstdint>
 
-namespace leaktrace::output {
+namespace leaktrace {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
@@ -41,19 +41,29 @@ bool is_printable(std::uint32_t code) {
   return !control && !format && code != 0xFFFE && code != 0xFFFF;
 }
 
-}  // namespace
-
-std::string printable(std::string_view text) {
+/// `kept`: control characters that stay.
+std::string replace_others(std::string_view text, std::string_view kept) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
     const Decoded next = decode(text);
-    const bool good = next.length > 0 && is_printable(next.code);
+    const bool stays = kept.find(text[0]) != std::string_view::npos;
+    const bool good = stays || (next.length > 0 && is_printable(next.code));
     const std::size_t length = std::max<std::size_t>(next.length, 1);
     out += good ? text.substr(0, length) : kReplacement;
     text.remove_prefix(length);
   }
   return out;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  return replace_others(text, {});
+}
+
+std::string printable_lines(std::string_view text) {
+  return replace_others(text, "\n\t");
 }
 
 std::size_t columns(std::string_view text) {
@@ -78,4 +88,4 @@ std::string_view last_columns(std::string_view text, std::size_t count) {
   return text.substr(start);
 }
 
-}  // namespace leaktrace::output
+}  // namespace leaktrace

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "user/output/printable.h"
+#include "user/base/printable.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-namespace leaktrace::output {
+namespace leaktrace {
 namespace {
 
 using namespace std::string_literals;
@@ -35,6 +35,10 @@ TEST(Printable, BytesThatAreNoUtf8AreReplacedOneByOne) {
   EXPECT_EQ(printable("\xef\xbf\xbf"), "\uFFFD");    // U+FFFF
 }
 
+TEST(Printable, LinesAndTabsStayWhereTheyAreWanted) {
+  EXPECT_EQ(printable_lines("a\n\tb\r\x1b[2J\n"), "a\n\tb\uFFFD\uFFFD[2J\n");
+}
+
 TEST(Printable, ColumnsAreCodePoints) {
   EXPECT_EQ(columns("größe"), 5U);
   EXPECT_EQ(first_columns("größe", 3), "grö");
@@ -45,4 +49,4 @@ TEST(Printable, ColumnsAreCodePoints) {
 }
 
 }  // namespace
-}  // namespace leaktrace::output
+}  // namespace leaktrace
