@@ -62,7 +62,8 @@ TEST(JudgementOptions, FailOnTakesOneConditionOrOneForEachSortOfKinds) {
 }
 
 TEST(JudgementOptions, WrongOnesAreWrongUsage) {
-  for (const char* condition : {"", "plateau", "growing:", "growing:fast", "growing:0"}) {
+  EXPECT_THAT(message_of({"-p", "1", "--fail-on", ""}), HasSubstr("its value is empty"));
+  for (const char* condition : {"plateau", "growing:", "growing:fast", "growing:0"}) {
     EXPECT_THAT(message_of({"-p", "1", "--fail-on", condition}), HasSubstr("growing"));
   }
   EXPECT_THAT(message_of({"-p", "1", "--fail-on", "growing:1K", "--fail-on", "growing:2K"}),

@@ -31,7 +31,7 @@ TEST(ParseProcessMemory, ReadsEveryField) {
   EXPECT_EQ(memory->minor_faults, 12345U);
   EXPECT_EQ(memory->major_faults, 67U);
   EXPECT_EQ(memory->cpu_ns,
-            11 * 1'000'000'000U / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
+            11 * std::uint64_t{1'000'000'000} / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
 }
 
 TEST(ParseProcessMemory, SaysNothingOfAProcessWithoutMemory) {
