@@ -3,8 +3,10 @@
 // six standard deviations, as the trace itself tells them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 
 #include "tests/bpf/engine/hooked.h"
 #include "tests/bpf/engine/probe_mode_test.h"
@@ -156,12 +158,7 @@ TEST_P(SamplingTest, AWiderIntervalTakesFewerAndStaysTrue) {
   EXPECT_NEAR(std::sqrt(seen.bytes_variance) / (sigma * kSize), 1, 0.25);
 }
 
-TEST_P(SamplingTest, ACallThatIsNotSampledPaysForNoReturn) {
-  Child child([] {
-    for (std::uintptr_t i = 1; i <= kCalls; ++i) hooked_acquire(at(i * 64), 1);
-  });
-  TracedHooks hooks(options());
-  hooks.trace(child);
+lt_hits all_hits(TracedHooks& hooks) {
   lt_hits sum{};
   for (std::uint32_t slot = 0; slot < LT_HIT_SLOTS; ++slot) {
     const lt_hits hits = hooks.tracer().engine().hits(slot);
@@ -169,6 +166,21 @@ TEST_P(SamplingTest, ACallThatIsNotSampledPaysForNoReturn) {
     sum.returns += hits.returns;
     sum.samples += hits.samples;
   }
+  return sum;
+}
+
+/// Where the return is seen by a trampoline: the C library's own malloc.
+TEST_P(SamplingTest, ACallThatIsNotSampledPaysForNoTrampoline) {
+  Child child([] {
+    void* (*volatile const allocate)(std::size_t) = &std::malloc;
+    for (int i = 0; i < kCalls; ++i) allocate(1);
+  });
+  TracedHooks::Options of_malloc = options();
+  const auto rows = catalog::memory_rows();
+  of_malloc.rows = {*std::ranges::find(rows, "malloc", &catalog::Row::symbol)};
+  TracedHooks hooks(of_malloc);
+  hooks.trace(child);
+  const lt_hits sum = all_hits(hooks);
   EXPECT_EQ(sum.entries, static_cast<std::uint64_t>(kCalls));
   EXPECT_GT(sum.samples, 0U);
   EXPECT_LE(sum.samples, sum.returns);
@@ -177,6 +189,19 @@ TEST_P(SamplingTest, ACallThatIsNotSampledPaysForNoReturn) {
   } else {
     EXPECT_EQ(sum.returns, static_cast<std::uint64_t>(kCalls));
   }
+}
+
+/// A probe on a function's own return instruction is hit by every call.
+TEST_P(SamplingTest, EveryCallPaysForItsOwnReturnInstruction) {
+  Child child([] {
+    for (std::uintptr_t i = 1; i <= kCalls; ++i) hooked_acquire(at(i * 64), 1);
+  });
+  TracedHooks hooks(options());
+  hooks.trace(child);
+  const lt_hits sum = all_hits(hooks);
+  EXPECT_EQ(sum.entries, 2 * static_cast<std::uint64_t>(kCalls));
+  EXPECT_EQ(sum.returns, 0U);
+  EXPECT_GT(sum.samples, 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, SamplingTest, every_probe_mode(), probe_mode_name);
