@@ -273,7 +273,7 @@ static __always_inline int enter_acquire(struct pt_regs* ctx, const struct lt_pr
   if (probe->row->pg_role == LT_PG_GET_RESULT) {
     int begun = begin_get_result(ctx, probe);
     if (begun == LT_PG_NO_RESULT) return 0;
-    if (begun && is_nested(ctx, probe->call, probe->row->kind, LT_COOKIE_ROW(probe->cookie)))
+    if (begun && is_nested(ctx, probe->thread, probe->row->kind, LT_COOKIE_ROW(probe->cookie)))
       return 1;
   }
   if (!is_outermost(ctx, probe)) return 0;
@@ -376,6 +376,20 @@ static __always_inline void exit_release(struct pt_regs* ctx, const struct lt_pr
   if (!succeeded(probe->row->success, returned(ctx))) send_restored(probe);
 }
 
+/* The entry of any call: is its return wanted? */
+static __always_inline int enter_any(struct pt_regs* ctx, const struct lt_probe* probe) {
+  switch (probe->row->operation) {
+    case LT_OP_ACQUIRE:
+      return enter_acquire(ctx, probe);
+    case LT_OP_REPLACE:
+      return enter_replace(ctx, probe);
+    case LT_OP_NOTE:
+      return enter_note(ctx, probe);
+    default:
+      return enter_release(ctx, probe);
+  }
+}
+
 /* The return of any call. */
 static __always_inline void exit_any(struct pt_regs* ctx, struct lt_probe* probe) {
   if (probe->row->operation != LT_OP_RELEASE)
@@ -387,25 +401,13 @@ static __always_inline void exit_any(struct pt_regs* ctx, struct lt_probe* probe
 
 /* ---- The programs: entry and return apart --------------------------------------------------- */
 
+/* Of any function: one that waits for its return is seen to return by call_returned. */
 SEC("uprobe")
-int acquire_enter(struct pt_regs* ctx) {
+int call_entered(struct pt_regs* ctx) {
   struct lt_probe probe;
   keep_own_stack(ctx);
   if (!look_up_entry(ctx, &probe)) return 0;
-  if (probe.row->operation == LT_OP_NOTE)
-    enter_note(ctx, &probe);
-  else
-    enter_acquire(ctx, &probe);
-  end_timing(&probe);
-  return 0;
-}
-
-SEC("uprobe")
-int replace_enter(struct pt_regs* ctx) {
-  struct lt_probe probe;
-  keep_own_stack(ctx);
-  if (!look_up_entry(ctx, &probe)) return 0;
-  enter_replace(ctx, &probe);
+  enter_any(ctx, &probe);
   end_timing(&probe);
   return 0;
 }
@@ -444,24 +446,9 @@ static __always_inline int session_entered(struct pt_regs* ctx) {
 }
 
 /* A process whose stacks move (Go) gets no trampoline, also where other processes that share the
- * probe do: such a call is not followed. Releases are: they need no return. */
-static __always_inline int may_be_entered(const struct lt_probe* probe) {
-  if (probe->cookie & LT_COOKIE_OWN_RETURNS) return 1;
-  if (!(probe->thread->flags & LT_PROCESS_NO_TRAMPOLINES)) return 1;
-  return probe->row->operation == LT_OP_RELEASE && probe->row->extent == LT_EXTENT_POINT;
-}
-
-static __always_inline int enter_any(struct pt_regs* ctx, const struct lt_probe* probe) {
-  switch (probe->row->operation) {
-    case LT_OP_ACQUIRE:
-      return enter_acquire(ctx, probe);
-    case LT_OP_REPLACE:
-      return enter_replace(ctx, probe);
-    case LT_OP_NOTE:
-      return enter_note(ctx, probe);
-    default:
-      return enter_release(ctx, probe);
-  }
+ * probe do: such a call is not followed. */
+static __always_inline int may_have_trampoline(const struct lt_probe* probe) {
+  return !(probe->thread->flags & LT_PROCESS_NO_TRAMPOLINES);
 }
 
 SEC("uprobe")
@@ -471,9 +458,8 @@ int call_session(struct pt_regs* ctx) {
   keep_own_stack_in_session(ctx);
   if (session_entered(ctx)) {
     if (!look_up_entry(ctx, &probe)) return LT_SESSION_NO_RETURN;
-    if (!may_be_entered(&probe)) return LT_SESSION_NO_RETURN;
-    int wanted = enter_any(ctx, &probe);
-    no_return = wanted && !(probe.cookie & LT_COOKIE_OWN_RETURNS) ? 0 : LT_SESSION_NO_RETURN;
+    if (!may_have_trampoline(&probe)) return LT_SESSION_NO_RETURN;
+    no_return = enter_any(ctx, &probe) ? 0 : LT_SESSION_NO_RETURN;
     end_timing(&probe);
   } else if (look_up_return(ctx, &probe)) {
     exit_any(ctx, &probe);

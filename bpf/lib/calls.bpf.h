@@ -79,10 +79,8 @@ static __always_inline __u64 return_address(struct pt_regs* ctx, __u32 pushed) {
 
 /* Is the return address of a call without a trampoline still where it was? A call that was left
  * unseen leaves its place on the stack to others. */
-static __always_inline int has_its_frame(const struct lt_call* call) {
-  __u64 address = 0;
-  bpf_probe_read_user(&address, sizeof(address), (void*)call->sp);
-  return address == call->return_address;
+static __always_inline int has_its_frame(struct lt_thread* thread, const struct lt_call* call) {
+  return lt_unwind_return_address(&thread->scratch, call->sp) == call->return_address;
 }
 
 /*
@@ -92,12 +90,14 @@ static __always_inline int has_its_frame(const struct lt_call* call) {
  * outer function's return probe as its return address; without a trampoline it finds the outer
  * function's own, and is of another function.
  */
-static __always_inline int is_nested(struct pt_regs* ctx, struct lt_call* call, __u32 kind,
+static __always_inline int is_nested(struct pt_regs* ctx, struct lt_thread* thread, __u32 kind,
                                      __u32 row) {
+  struct lt_call* call = call_of(thread, kind);
   if (!call->active || is_of_past_window(call)) return 0;
   __u64 sp = PT_REGS_SP(ctx);
   if (call->own_returns) {
-    if (sp <= call->sp && has_its_frame(call) && (sp < call->sp || call->row != row)) return 1;
+    if (sp <= call->sp && has_its_frame(thread, call) && (sp < call->sp || call->row != row))
+      return 1;
   } else if (sp < call->sp) {
     return 1;
   } else if (sp == call->sp) {
@@ -126,9 +126,10 @@ static __always_inline int ends_call(struct pt_regs* ctx, struct lt_call* call, 
 }
 
 /* Is the thread in this call, as far as can be told without being in it? */
-static __always_inline int is_under_way(struct pt_regs* ctx, const struct lt_call* call) {
+static __always_inline int is_under_way(struct pt_regs* ctx, struct lt_thread* thread,
+                                        const struct lt_call* call) {
   if (!call->active) return 0;
-  return !call->own_returns || (PT_REGS_SP(ctx) <= call->sp && has_its_frame(call));
+  return !call->own_returns || (PT_REGS_SP(ctx) <= call->sp && has_its_frame(thread, call));
 }
 
 /* What a program on a hooked function works on. */
@@ -142,17 +143,19 @@ struct lt_probe {
 };
 
 /* Notes where the call is on the stack, and how its end will be seen. */
-static __always_inline void note_frame(struct pt_regs* ctx, struct lt_call* call, __u64 cookie) {
+static __always_inline void note_frame(struct pt_regs* ctx, struct lt_thread* thread,
+                                       struct lt_call* call, __u64 cookie) {
   call->sp = PT_REGS_SP(ctx);
   call->own_returns = (cookie & LT_COOKIE_OWN_RETURNS) != 0;
-  if (call->own_returns) call->return_address = return_address(ctx, 0);
+  if (call->own_returns)
+    call->return_address = lt_unwind_return_address(&thread->scratch, call->sp);
 }
 
 static __always_inline void begin_call(struct pt_regs* ctx, const struct lt_probe* probe,
                                        const struct lt_arguments* arguments) {
   struct lt_call* call = probe->call;
   const struct lt_row* row = probe->row;
-  note_frame(ctx, call, probe->cookie);
+  note_frame(ctx, probe->thread, call, probe->cookie);
   call->lasting = LT_KIND_IS_LASTING(row->kind);
   call->pointer = 0;
   if (row->handle.source == LT_FROM_POINTEE)
@@ -166,8 +169,8 @@ static __always_inline void begin_call(struct pt_regs* ctx, const struct lt_prob
   call->row = LT_COOKIE_ROW(probe->cookie);
   call->has_old = 0;
   call->taken = 0;
-  call->nested =
-      row->kind == LT_KIND_MMAP && is_under_way(ctx, call_of(probe->thread, LT_KIND_HEAP));
+  call->nested = row->kind == LT_KIND_MMAP &&
+                 is_under_way(ctx, probe->thread, call_of(probe->thread, LT_KIND_HEAP));
   call->active = 1;
   probe->thread->last_released = 0;
 }
@@ -227,7 +230,7 @@ static __always_inline int choose(const struct lt_probe* probe, __u64 weight) {
 
 /* On entry: true when this is the outermost call of its kind. */
 static __always_inline int is_outermost(struct pt_regs* ctx, const struct lt_probe* probe) {
-  if (!is_nested(ctx, probe->call, probe->row->kind, LT_COOKIE_ROW(probe->cookie))) return 1;
+  if (!is_nested(ctx, probe->thread, probe->row->kind, LT_COOKIE_ROW(probe->cookie))) return 1;
   note_nested(probe->call);
   return 0;
 }

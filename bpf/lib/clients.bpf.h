@@ -47,7 +47,7 @@ static __always_inline int begin_get_result(struct pt_regs* ctx, const struct lt
   if (complete_if_idle(probe->thread, connection, LT_COOKIE_LAYOUT(probe->cookie)))
     return LT_PG_NO_RESULT;
   struct lt_call* note = call_of(probe->thread, LT_KIND_PG_STATEMENT);
-  note_frame(ctx, note, probe->cookie);
+  note_frame(ctx, probe->thread, note, probe->cookie);
   note->pointer = connection;
   note->row = LT_COOKIE_ROW(probe->cookie);
   note->has_old = note->taken = note->lasting = 0;
@@ -66,9 +66,7 @@ static __always_inline void end_get_result(struct pt_regs* ctx, const struct lt_
 static __always_inline int enter_note(struct pt_regs* ctx, const struct lt_probe* probe) {
   if (is_closing(probe->row)) return 0;
   /* What PQexec and the like do to send their command. */
-  if (is_nested(ctx, call_of(probe->thread, LT_KIND_PG_RESULT), LT_KIND_PG_RESULT,
-                LT_COOKIE_ROW(probe->cookie)))
-    return 0;
+  if (is_nested(ctx, probe->thread, LT_KIND_PG_RESULT, LT_COOKIE_ROW(probe->cookie))) return 0;
   if (!is_outermost(ctx, probe)) return 0;
   struct lt_arguments* arguments = &probe->thread->arguments;
   read_arguments(ctx, arguments);

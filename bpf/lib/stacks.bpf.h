@@ -183,10 +183,8 @@ static __always_inline __u64 capture_stack_of_caller(struct pt_regs* ctx,
   if (!stack_depth) return LT_STACK_ID_NONE;
   read_registers(ctx, &thread->registers);
 #if defined(__TARGET_ARCH_x86)
-  __u64 address = 0;
-  bpf_probe_read_user(&address, sizeof(address), (void*)thread->registers.sp);
-  thread->registers.pc = address;
-  thread->registers.sp += sizeof(address);
+  thread->registers.pc = lt_unwind_return_address(&thread->scratch, thread->registers.sp);
+  thread->registers.sp += sizeof(__u64);
 #else
   thread->registers.pc = PT_REGS_RET(ctx);
 #endif

@@ -81,4 +81,16 @@ __weak __noinline __u64 lt_unwind_original_return(struct lt_unwind_scratch* scra
   return 0;
 }
 
+/* The return address at a place on the stack: also where another tracer's return probe has put the
+ * kernel's trampoline in its place. */
+static __always_inline __u64 lt_unwind_return_address(struct lt_unwind_scratch* scratch,
+                                                      __u64 slot) {
+  __u64 address = 0;
+  bpf_probe_read_user(&address, sizeof(address), (void*)slot);
+  if (!address || address != lt_unwind_trampoline()) return address;
+  scratch->return_instance = 0;
+  __u64 original = lt_unwind_original_return(scratch, slot);
+  return original ? original : address;
+}
+
 #endif

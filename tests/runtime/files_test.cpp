@@ -78,7 +78,7 @@ TEST_F(OutputFiles, AnOlderRecordingStaysWhenTheTraceCannotBegin) {
   record(path);
   const std::string older = read_whole(path);
   EXPECT_EQ(run_leaktrace({"record", "-o", path, "--", "/no/such/command"}).status, 1);
-  EXPECT_EQ(run_leaktrace({"record", "-o", path, "-p", "999999999"}).status, 1);
+  EXPECT_EQ(run_leaktrace({"record", "-o", path, "-p", "4194303"}).status, 1);
   EXPECT_EQ(read_whole(path), older);
   EXPECT_EQ(files_in(dir_.path()), 1U);
 }

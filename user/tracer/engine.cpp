@@ -100,17 +100,12 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
 // follows the loader have no return to wait for.
 void Engine::choose_programs() {
   const bool sessions = mode_ == ProbeMode::session;
-  for (auto which : {EngineProgram::acquire_enter, EngineProgram::replace_enter}) {
-    bpf_program__set_autoload(program(which), !sessions);
-    if (mode_ == ProbeMode::multi) {
-      bpf_program__set_expected_attach_type(program(which), kTraceUprobeMulti);
-    }
-  }
   bpf_program__set_autoload(program(EngineProgram::call_session), sessions);
   bpf_program__set_expected_attach_type(program(EngineProgram::call_session), kUprobeSession);
   if (mode_ == ProbeMode::single) return;
-  for (auto which : {EngineProgram::release_enter, EngineProgram::call_returned,
-                     EngineProgram::code_mapped, EngineProgram::entry_reached}) {
+  for (auto which :
+       {EngineProgram::call_entered, EngineProgram::release_enter, EngineProgram::call_returned,
+        EngineProgram::code_mapped, EngineProgram::entry_reached}) {
     bpf_program__set_expected_attach_type(program(which), kTraceUprobeMulti);
   }
 }
@@ -132,12 +127,10 @@ Result<void> Engine::follow_processes() {
 bpf_program* Engine::program(EngineProgram which) const {
   const auto& programs = skeleton_->progs;
   switch (which) {
-    case EngineProgram::acquire_enter:
-      return programs.acquire_enter;
+    case EngineProgram::call_entered:
+      return programs.call_entered;
     case EngineProgram::release_enter:
       return programs.release_enter;
-    case EngineProgram::replace_enter:
-      return programs.replace_enter;
     case EngineProgram::call_session:
       return programs.call_session;
     case EngineProgram::call_returned:

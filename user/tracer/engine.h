@@ -63,10 +63,9 @@ struct EngineMaps {
 
 /// The programs that run on entry and return of hooked functions.
 enum class EngineProgram {
-  acquire_enter,
+  call_entered,  ///< where no session is
   release_enter,
-  replace_enter,
-  call_session,   ///< in place of those that wait for a return
+  call_session,   ///< entry and return, by the trampoline
   call_returned,  ///< on a return: by the trampoline, or on the function's own instruction
   code_mapped,
   entry_reached,

@@ -15,8 +15,14 @@
 namespace leaktrace::tracer {
 namespace {
 
-/// Where in a function the probes of a step go.
-enum class Place { entry, trampoline, own_returns };
+/// Where the probes of a step go.
+enum class Place {
+  entry,
+  session,          ///< the entries of functions that a trampoline sees return
+  outside_session,  ///< all other entries
+  trampoline,
+  own_returns,
+};
 
 /// A program, and the rows whose functions it goes on.
 struct Step {
@@ -52,13 +58,24 @@ constexpr std::array kApart = {
     Step{EngineProgram::call_returned, Place::own_returns, waits_for_return},
     Step{EngineProgram::call_returned, Place::trampoline, waits_for_return},
     Step{EngineProgram::release_enter, Place::entry, releases},
-    Step{EngineProgram::replace_enter, Place::entry, replaces},
-    Step{EngineProgram::acquire_enter, Place::entry, acquires}};
+    Step{EngineProgram::call_entered, Place::entry, replaces},
+    Step{EngineProgram::call_entered, Place::entry, acquires}};
+// A session asks for the return in every process where something else has a breakpoint on the same
+// instruction (its filter by process answers 0 there, which means that: kernel/trace/bpf_trace.c).
+// So it is used only on functions that a trampoline does not harm.
 constexpr std::array kInSessions = {
     Step{EngineProgram::call_returned, Place::own_returns, waits_for_return},
     Step{EngineProgram::release_enter, Place::entry, releases_for_certain},
-    Step{EngineProgram::call_session, Place::entry, may_fail_to_release},
-    Step{EngineProgram::call_session, Place::entry, does_not_release}};
+    Step{EngineProgram::call_session, Place::session, may_fail_to_release},
+    Step{EngineProgram::call_entered, Place::outside_session, may_fail_to_release},
+    Step{EngineProgram::call_session, Place::session, does_not_release},
+    Step{EngineProgram::call_entered, Place::outside_session, does_not_release}};
+
+bool is_at(Place place, const Hook& hook, const catalog::Row& row) {
+  const bool by_trampoline = row.needs_return() && !hook.has_own_returns();
+  if (place == Place::trampoline || place == Place::session) return by_trampoline;
+  return place != Place::outside_session || !by_trampoline;
+}
 
 std::span<const Step> steps_of(ProbeMode mode) {
   if (mode == ProbeMode::session) return kInSessions;
@@ -84,7 +101,7 @@ ProbeTargets targets_of(const Step& step, const std::vector<Hook>& hooks,
   for (const Hook& hook : hooks) {
     const catalog::Row& row = rows[hook.row];
     if (row.is_lasting() != lasting || !step.takes(row)) continue;
-    if (step.place == Place::trampoline && hook.has_own_returns()) continue;
+    if (!is_at(step.place, hook, row)) continue;
     if (step.place == Place::own_returns) {
       add_own_returns(targets, hook, row, taken);
       continue;
