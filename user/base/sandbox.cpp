@@ -174,7 +174,7 @@ std::uint64_t sandbox_memory_limit() {
   return std::min(kMost, pages * page / 2);
 }
 
-Result<std::unique_ptr<Sandbox>> Sandbox::create(Body body) {
+Result<std::unique_ptr<Sandbox>> Sandbox::create(const Body& body) {
   auto control = make_socket_pair();
   if (!control) return control.unexpected();
   const pid_t self = ::getpid();

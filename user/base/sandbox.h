@@ -32,7 +32,7 @@ class Sandbox {
   using Body = std::function<void(int socket)>;
 
   /// Forks the keeper. The caller must be the only thread.
-  [[nodiscard]] static Result<std::unique_ptr<Sandbox>> create(Body body);
+  [[nodiscard]] static Result<std::unique_ptr<Sandbox>> create(const Body& body);
   /// Ends the worker and the keeper.
   ~Sandbox();
   Sandbox(const Sandbox&) = delete;
