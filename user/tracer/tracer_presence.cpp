@@ -101,8 +101,8 @@ bool Tracer::probe_layers(pid_t pid, TracedProcess& process, const std::vector<M
 
 void Tracer::see_probes_again() {
   for (auto& [pid, process] : processes_) {
-    const auto is_due = [&](std::uint32_t id) {
-      return process.to_see.contains(id) || modules_.all().at(id - 1)->on_overlay;
+    const auto is_due = [this, &traced = process](std::uint32_t id) {
+      return traced.to_see.contains(id) || modules_.all().at(id - 1)->on_overlay;
     };
     if (std::ranges::none_of(process.looked_at, is_due)) continue;
     const auto maps = read_maps(pid);
