@@ -121,7 +121,7 @@ TEST_F(Counts, AttachUntilTheTargetEndsIsExact) {
 /// What was taken before the trace is not known to it: it may report less than the truth, never
 /// more.
 TEST_F(Counts, AttachInTheMiddleNeverReportsMoreThanTheTruth) {
-  Process target(mix({"--operations", "14000000", "--linger"}));
+  Process target(mix({"--operations", "30000000", "--linger"}));
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   {
     Attached attached({target.pid()}, exactly({"--duration", "3"}));
