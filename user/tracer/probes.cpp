@@ -60,9 +60,9 @@ constexpr std::array kApart = {
     Step{EngineProgram::release_enter, Place::entry, releases},
     Step{EngineProgram::call_entered, Place::entry, replaces},
     Step{EngineProgram::call_entered, Place::entry, acquires}};
-// A session asks for the return in every process where something else has a breakpoint on the same
-// instruction (its filter by process answers 0 there, which means that: kernel/trace/bpf_trace.c).
-// So it is used only on functions that a trampoline does not harm.
+// A session with a filter by process was seen to ask for the return in other processes too, where
+// something else had a breakpoint on the same instruction (Linux 6.18). So it is used only on
+// functions that a trampoline does not harm.
 constexpr std::array kInSessions = {
     Step{EngineProgram::call_returned, Place::own_returns, waits_for_return},
     Step{EngineProgram::release_enter, Place::entry, releases_for_certain},
