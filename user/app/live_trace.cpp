@@ -134,8 +134,6 @@ Result<void> LiveTrace::give_up_privileges() {
 
 Result<void> LiveTrace::open() {
   raise_descriptor_limit();
-  // Not yet with a command to start: it would inherit that.
-  if (config_.trace.budget_percent && config_.target.command.empty()) take_precedence();
   tracer::TracerOptions options;
   options.limits.live = config_.trace.max_live;
   options.limits.stacks = config_.trace.max_stacks;
@@ -272,6 +270,8 @@ Result<void> LiveTrace::attach_running() {
     if (auto watched = watch(fd.get()); !watched) return watched;
     pid_fds_[pid] = std::move(fd);
   }
+  // Not before: loading and compiling would hold up programs that are not traced at all.
+  if (config_.trace.budget_percent) take_precedence();
   if (auto resumed = tracer_->resume(); !resumed) return resumed;
   for (pid_t pid : config_.target.pids) {
     if (auto observed = tracer_->check_observed(pid); !observed) return observed;
