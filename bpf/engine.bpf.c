@@ -53,7 +53,7 @@ volatile __u32 state_epoch = 1;
 
 #define LT_SMALLEST_PAGE 4096
 
-volatile __u32 closing; /* bpf/lib/clients.bpf.h */
+volatile __u32 closing; /* bpf/lib/calls.bpf.h */
 
 /* The code of an allocator, as glibc's malloc.o, is no larger. */
 #define LT_ALLOCATOR_REACH 0x8000

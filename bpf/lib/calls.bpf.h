@@ -14,6 +14,9 @@
 #include "bpf/lib/threads.bpf.h"
 #include "bpf/lib/unwind_return.bpf.h"
 
+/* Written by user space: enum lt_closing. */
+extern volatile __u32 closing;
+
 /* Blocks outside these sizes are not traced. */
 extern const volatile __u64 min_size;
 extern const volatile __u64 max_size;
@@ -46,13 +49,20 @@ static __always_inline void put_back(struct lt_call* call) {
   if (store_resource(&key, &call->old)) count_released(&call->old, 0);
 }
 
+/* Are the probes on functions of this kind being taken away? Not all go at once. */
+static __always_inline int is_closing_kind(int is_lasting) {
+  return closing > (is_lasting ? LT_CLOSING_WINDOW : LT_CLOSING_NONE);
+}
+
 /*
  * A call left by longjmp or an exception never returns. What it had taken is still there. An
  * allocation function that did not pass one of its own return instructions has given nothing to
- * anybody, and nothing is lost.
+ * anybody, and nothing is lost. Neither is it when probes are taken away: the call may have
+ * returned where the probe had gone first.
  */
 static __always_inline void abandon(struct lt_call* call, __u32 kind) {
-  if (!call->own_returns || LT_KIND_IS_PG(kind)) lose(LT_LOSS_ABANDONED_CALL);
+  int gives_handle = !call->own_returns || LT_KIND_IS_PG(kind);
+  if (gives_handle && !is_closing_kind(LT_KIND_IS_LASTING(kind))) lose(LT_LOSS_ABANDONED_CALL);
   if (call->has_old) put_back(call);
   call->active = 0;
 }

@@ -10,12 +10,8 @@
 #include "bpf/lib/postgres.bpf.h"
 #include "bpf/lib/stacks.bpf.h"
 
-/* Written by user space: enum lt_closing. */
-extern volatile __u32 closing;
-
 static __always_inline int is_closing(const struct lt_row* row) {
-  int lasting = LT_KIND_IS_LASTING(row->kind) || row->pg_role == LT_PG_RESET;
-  return closing > (lasting ? LT_CLOSING_WINDOW : LT_CLOSING_NONE);
+  return is_closing_kind(LT_KIND_IS_LASTING(row->kind) || row->pg_role == LT_PG_RESET);
 }
 
 /* A command is sent: is it reported? */
