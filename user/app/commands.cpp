@@ -15,6 +15,7 @@
 #include "user/app/probe_listing.h"
 #include "user/app/replayed_trace.h"
 #include "user/app/reporting.h"
+#include "user/app/workers.h"
 #include "user/base/log.h"
 #include "user/collect/recording.h"
 #include "user/model/trace.h"
@@ -103,9 +104,9 @@ LiveTraceConfig config_of(const Target& target, const TraceOptions& trace,
 }  // namespace
 
 Result<int> run_command(const TraceCommand& command) {
-  auto symbols = symbolize::RemoteSymbolizer::create();  // forks: first of all
-  if (!symbols) return symbols.unexpected();
-  symbolize::Symbolizer& symbolizer = **symbols;
+  auto workers = make_workers();
+  if (!workers) return workers.unexpected();
+  symbolize::Symbolizer& symbolizer = *workers->symbolizer;
   model::Trace trace;
   bool started_command = !command.target.command.empty();
   // A started command's standard output is its own.
@@ -123,7 +124,7 @@ Result<int> run_command(const TraceCommand& command) {
       prints_intervals && (command.report.older_seconds.has_value() || command.report.show_blocks);
   collect::TraceSink sink(trace);
   auto live = LiveTrace::create(std::move(config),
-                                {.sink = sink, .symbolizer = symbolizer, .on_interval = [&] {
+                                {.sink = sink, .workers = *workers, .on_interval = [&] {
                                    return !prints_intervals || reporter->print_interval(trace);
                                  }});
   if (!live) return live.unexpected();
@@ -140,9 +141,9 @@ Result<int> run_command(const TraceCommand& command) {
 }
 
 Result<int> run_command(const RecordCommand& command) {
-  auto symbols = symbolize::RemoteSymbolizer::create();  // forks: first of all
-  if (!symbols) return symbols.unexpected();
-  symbolize::Symbolizer& symbolizer = **symbols;
+  auto workers = make_workers();
+  if (!workers) return workers.unexpected();
+  symbolize::Symbolizer& symbolizer = *workers->symbolizer;
   if (command.debuginfod) {
     if (auto used = use_debuginfod(symbolizer); !used) return used.unexpected();
   }
@@ -157,8 +158,8 @@ Result<int> run_command(const RecordCommand& command) {
   collect::TraceSink model_sink(trace);
   RecordingSink file_sink(**file, trace, symbolizer);
   collect::TeeSink sink({&model_sink, &file_sink});
-  auto live = LiveTrace::create(std::move(config),
-                                {.sink = sink, .symbolizer = symbolizer, .on_interval = {}});
+  auto live =
+      LiveTrace::create(std::move(config), {.sink = sink, .workers = *workers, .on_interval = {}});
   if (!live) return live.unexpected();
   if (auto started = (*live)->start(); !started) return started.unexpected();
   auto traced = (*live)->run();

@@ -188,7 +188,8 @@ Result<void> LiveTrace::open() {
         PostgresTraceOptions{.sessions = {.raw_sql = config_.trace.raw_sql,
                                           .max_connections = config_.trace.max_connections,
                                           .max_resources = config_.trace.max_live,
-                                          .max_sites = config_.trace.max_sites},
+                                          .max_sites = config_.trace.max_sites,
+                                          .sql = outputs_.workers.sql},
                              .pg_sessions = maps.pg_sessions},
         [this](std::uint64_t monotonic_ns) { return source_->trace_time(monotonic_ns); });
   }

@@ -17,10 +17,10 @@
 #include "user/app/overhead_control.h"
 #include "user/app/postgres_trace.h"
 #include "user/app/signals.h"
+#include "user/app/workers.h"
 #include "user/base/result.h"
 #include "user/collect/live_source.h"
 #include "user/collect/record_sink.h"
-#include "user/symbolize/symbolizer.h"
 #include "user/tracer/launcher.h"
 #include "user/tracer/memory_limit.h"
 #include "user/tracer/tracer.h"
@@ -41,7 +41,7 @@ struct LiveTraceConfig {
 /// Where the trace and its findings go.
 struct LiveTraceOutputs {
   collect::RecordSink& sink;
-  symbolize::Symbolizer& symbolizer;
+  Workers& workers;
   /// After each reading but the last; false: nobody wants more, the trace ends.
   std::function<bool()> on_interval;
 };
@@ -127,7 +127,8 @@ class LiveTrace {
   UniqueFd epoll_;
   UniqueFd interval_timer_;
   UniqueFd duration_timer_;
-  NamedFrames named_frames_{[this](const model::Record& record) { emit(record); }};
+  NamedFrames named_frames_{[this](const model::Record& record) { emit(record); },
+                            outputs_.workers.perf_maps};
   std::map<pid_t, UniqueFd> pid_fds_;        ///< of attached targets
   std::map<pid_t, model::ImageId> running_;  ///< traced processes that have not ended
   std::set<std::uint32_t> started_images_;

@@ -47,11 +47,11 @@ void LiveTrace::emit_memory(pid_t pid, model::ImageId image) {
 
 void LiveTrace::announce_module(const tracer::Module& module) {
   UniqueFd copy(module.fd ? ::fcntl(module.fd.get(), F_DUPFD_CLOEXEC, 0) : -1);
-  outputs_.symbolizer.add_module({.id = {module.id},
-                                  .path = module.path,
-                                  .build_id = module.image.build_id,
-                                  .fd = std::move(copy),
-                                  .root = module.root});
+  outputs_.workers.symbolizer->add_module({.id = {module.id},
+                                           .path = module.path,
+                                           .build_id = module.image.build_id,
+                                           .fd = std::move(copy),
+                                           .root = module.root});
   emit(model::Module{.id = {module.id}, .path = module.path, .build_id = module.image.build_id});
 }
 

@@ -90,7 +90,7 @@ std::optional<model::SourceFrame> NamedFrames::look_up(Generated& generated, pid
                                                        std::uint64_t address) {
   const std::uint64_t now = steady_ns();
   if (!generated.map && now >= generated.ask_ns) {
-    generated.map = symbolize::PerfMap::open(pid);
+    generated.map = symbolize::PerfMap::open(pid, perf_maps_);
     generated.ask_ns = now + kAskAgainNs;
   }
   if (!generated.map) return std::nullopt;

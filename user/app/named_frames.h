@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -26,7 +27,9 @@ namespace leaktrace::app {
 class NamedFrames {
  public:
   using Emit = std::function<void(const model::Record&)>;
-  explicit NamedFrames(Emit emit) : emit_(std::move(emit)) {}
+  /// `perf_maps` reads and keeps them.
+  NamedFrames(Emit emit, std::shared_ptr<symbolize::JitMaps> perf_maps)
+      : emit_(std::move(emit)), perf_maps_(std::move(perf_maps)) {}
 
   void on_python(std::uint32_t image, const tracer::PythonProcess& process);
   void on_python_code(const lt_event_python_code& event);
@@ -67,6 +70,7 @@ class NamedFrames {
                                                           std::uint64_t address);
 
   Emit emit_;
+  std::shared_ptr<symbolize::JitMaps> perf_maps_;
   std::map<std::uint32_t, Python> pythons_;       ///< by image
   std::map<std::uint32_t, Generated> generated_;  ///< by image
   std::map<std::string, model::ModuleId> modules_;

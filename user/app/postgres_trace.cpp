@@ -9,13 +9,14 @@
 
 #include "user/base/log.h"
 #include "user/postgres/event_log.h"
-#include "user/postgres/sql.h"
 
 namespace leaktrace::app {
 namespace {
 
 /// Connections that a report can list: those that hold most.
 constexpr std::size_t kMostConnections = 1000;
+/// Bytes of SQL in a line of the log.
+constexpr std::size_t kMostLogged = 1024;
 
 static_assert(static_cast<int>(postgres::EventType::connected) == LT_PG_EVENT_CONNECTED);
 static_assert(static_cast<int>(postgres::EventType::done) == LT_PG_EVENT_DONE);
@@ -80,10 +81,10 @@ postgres::Event translate(const lt_event_pg& event, std::size_t text_bytes, mode
 }
 
 /// The event as it may be shown: literals never leave the host unless they are asked for.
-postgres::Event shown(postgres::Event event, bool raw_sql) {
+postgres::Event shown(postgres::Event event, const postgres::SessionOptions& options) {
   const bool is_sql =
       event.type == postgres::EventType::command || event.type == postgres::EventType::example;
-  if (is_sql && !raw_sql) event.text = postgres::normalize_sql(event.text);
+  if (is_sql && !options.raw_sql) event.text = options.sql->normalize(event.text, kMostLogged);
   return event;
 }
 
@@ -144,7 +145,7 @@ void PostgresTrace::on_event(const lt_event_pg& event, std::size_t text_bytes,
   const postgres::Event translated =
       translate(event, text_bytes, stack, trace_time_(event.header.time_ns));
   if (log::enabled(log::Level::debug)) {
-    log::debug("postgres: {}", postgres::to_line(shown(translated, options_.sessions.raw_sql)));
+    log::debug("postgres: {}", postgres::to_line(shown(translated, options_.sessions)));
   }
   sessions_.apply(translated);
 }

@@ -79,6 +79,8 @@ Result<bool> receive_all(int socket, char* into, std::size_t bytes, std::vector<
     take(message, fds);
     into += n;
     bytes -= static_cast<std::size_t>(n);
+    // Something may come all the time, and never end.
+    if (bytes > 0 && limits.go_on && !limits.go_on()) return false;
   }
   return true;
 }

@@ -40,7 +40,7 @@ inline constexpr std::size_t kMostMessageFds = 2;
 struct ReceiveLimits {
   std::size_t most_bytes = std::size_t{64} << 20;  ///< of the body
   bool takes_fds = false;                          ///< else those that come are closed
-  std::function<bool()> go_on;  ///< asked some times a second while nothing comes; empty: waits
+  std::function<bool()> go_on;  ///< asked some times a second until all has come; empty: waits
 };
 
 /// The next message; nothing when the other side has gone or go_on() says no. An error for what is

@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +18,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "user/base/confinement.h"
@@ -25,9 +29,12 @@
 namespace leaktrace {
 namespace {
 
-// What is said on the control socket, and answered with the same type.
+// What is said on the control socket, after the kind of work, and answered with the same type.
 constexpr std::uint32_t kStart = 1;  ///< with the worker's socket; answer: its pid
 constexpr std::uint32_t kEnd = 2;    ///< 1: it is dying already; answer: its wait status
+
+/// A worker that reads nothing for so long is stuck.
+constexpr timeval kMostSending = {.tv_sec = 20, .tv_usec = 0};
 
 /// Exit statuses of a worker.
 constexpr int kOutOfMemory = 77;
@@ -49,7 +56,8 @@ void die_with_parent(pid_t parent) {
   if (::getppid() != parent) ::_exit(0);  // it has died before
 }
 
-[[noreturn]] void work(int socket, const Sandbox::Body& body) {
+[[noreturn]] void work(int socket, const SandboxWork& work) {
+  ::prctl(PR_SET_NAME, work.name.c_str());
   if (!kIsSanitized) {
     limit(RLIMIT_DATA, sandbox_memory_limit());
     limit(RLIMIT_AS, rlim_t{128} << 30);
@@ -57,7 +65,7 @@ void die_with_parent(pid_t parent) {
   limit(RLIMIT_CORE, 0);
   try {
     if (!allow_only_computing()) ::_exit(kNotConfined);
-    body(socket);
+    work.body(socket);
   } catch (const std::bad_alloc&) {
     ::_exit(kOutOfMemory);
   } catch (...) {
@@ -66,52 +74,59 @@ void die_with_parent(pid_t parent) {
   ::_exit(0);
 }
 
-/// Forks workers and ends them, one at a time.
-class Keeper {
+/// Forks workers and ends them: one at a time of each kind.
+class KeeperLoop {
  public:
-  Keeper(UniqueFd control, const Sandbox::Body& body) : control_(std::move(control)), body_(body) {}
+  KeeperLoop(UniqueFd control, const std::vector<SandboxWork>& works)
+      : control_(std::move(control)), works_(works), workers_(works.size(), -1) {}
 
   void serve() {
     for (;;) {
       auto message =
           receive_message(control_.get(), {.most_bytes = 64, .takes_fds = true, .go_on = {}});
       if (!message || !*message) break;
+      Unpacker body((*message)->body);
+      const std::uint64_t kind = body.number();
+      if (kind >= works_.size()) break;
       if ((*message)->type == kStart && !(*message)->fds.empty()) {
-        start(std::move((*message)->fds.front()));
+        start(kind, std::move((*message)->fds.front()));
       } else {
-        end(Unpacker((*message)->body).number() != 0);
+        end(workers_[kind], body.number() != 0);
       }
     }
-    if (worker_ > 0) ::kill(worker_, SIGKILL);
+    for (const pid_t worker : workers_) {
+      if (worker > 0) ::kill(worker, SIGKILL);
+    }
   }
 
  private:
-  void start(UniqueFd socket) {
+  void start(std::size_t kind, UniqueFd socket) {
     const pid_t self = ::getpid();
-    worker_ = ::fork();
-    if (worker_ == 0) {
+    const pid_t worker = ::fork();
+    if (worker == 0) {
       die_with_parent(self);
       control_.reset();
-      work(socket.get(), body_);
+      work(socket.get(), works_[kind]);
     }
-    answer(kStart, worker_);
+    workers_[kind] = worker;
+    answer(kStart, worker);
   }
 
-  void end(bool is_dying) {
+  void end(pid_t& worker, bool is_dying) {
     int status = 0;
-    if (worker_ > 0) {
+    if (worker > 0) {
       constexpr int kMostTries = 1000;  // of a millisecond
       bool over = false;
       for (int i = 0; is_dying && !over && i < kMostTries; ++i) {
-        over = ::waitpid(worker_, &status, WNOHANG) == worker_;
+        over = ::waitpid(worker, &status, WNOHANG) == worker;
         if (!over) ::usleep(1000);
       }
       if (!over) {
-        ::kill(worker_, SIGKILL);
-        ::waitpid(worker_, &status, 0);
+        ::kill(worker, SIGKILL);
+        ::waitpid(worker, &status, 0);
       }
     }
-    worker_ = -1;
+    worker = -1;
     answer(kEnd, status);
   }
 
@@ -122,8 +137,8 @@ class Keeper {
   }
 
   UniqueFd control_;
-  const Sandbox::Body& body_;
-  pid_t worker_ = -1;
+  const std::vector<SandboxWork>& works_;
+  std::vector<pid_t> workers_;  ///< by kind of work; -1: none
 };
 
 // Standard error stays, for messages.
@@ -136,7 +151,7 @@ void close_all_but(int kept) {
 }
 
 // A session of its own: the terminal's Ctrl-C and Ctrl-Z are leaktrace's to answer.
-[[noreturn]] void keep(UniqueFd control, const Sandbox::Body& body, pid_t parent) {
+[[noreturn]] void keep(UniqueFd control, const std::vector<SandboxWork>& works, pid_t parent) {
   ::setsid();
   die_with_parent(parent);
   if (control.get() <= STDERR_FILENO)
@@ -147,7 +162,7 @@ void close_all_but(int kept) {
   const bool confined = keep_only_capabilities(0) && hide_memory() && refuse_foreign_system_calls();
   if (!confined) ::_exit(kNotConfined);
   ::signal(SIGPIPE, SIG_IGN);
-  Keeper(std::move(control), body).serve();
+  KeeperLoop(std::move(control), works).serve();
   ::_exit(0);
 }
 
@@ -174,36 +189,73 @@ std::uint64_t sandbox_memory_limit() {
   return std::min(kMost, pages * page / 2);
 }
 
-Result<std::unique_ptr<Sandbox>> Sandbox::create(const Body& body) {
+/// The process that forks workers, as leaktrace has it.
+class Sandbox::Keeper {
+ public:
+  Keeper(pid_t pid, UniqueFd control) : pid_(pid), control_(std::move(control)) {}
+  ~Keeper() {
+    control_.reset();
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  /// What it answers; nothing when it is gone.
+  std::optional<int> ask(std::uint32_t type, std::size_t kind, bool is_dying,
+                         std::span<const int> fds) {
+    Packer packer;
+    packer.number(kind);
+    packer.number(is_dying ? 1 : 0);
+    const std::lock_guard lock(mutex_);
+    if (!send_message(control_.get(), type, packer.bytes(), fds)) return std::nullopt;
+    auto answer = receive_message(control_.get());
+    if (!answer || !*answer) return std::nullopt;
+    return static_cast<int>(Unpacker((*answer)->body).number());
+  }
+
+ private:
+  pid_t pid_;
+  std::mutex mutex_;
+  UniqueFd control_;
+};
+
+Result<std::vector<std::unique_ptr<Sandbox>>> Sandbox::create(
+    const std::vector<SandboxWork>& works) {
   auto control = make_socket_pair();
   if (!control) return control.unexpected();
   const pid_t self = ::getpid();
-  const pid_t keeper = ::fork();
-  if (keeper < 0) return fail(describe_errno("cannot start a process", errno));
-  if (keeper == 0) {
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail(describe_errno("cannot start a process", errno));
+  if (pid == 0) {
     control->here.reset();
-    keep(std::move(control->there), body, self);
+    keep(std::move(control->there), works, self);
   }
-  return std::unique_ptr<Sandbox>(new Sandbox(keeper, std::move(control->here)));
+  const auto keeper = std::make_shared<Keeper>(pid, std::move(control->here));
+  std::vector<std::unique_ptr<Sandbox>> sandboxes;
+  for (std::size_t kind = 0; kind < works.size(); ++kind) {
+    sandboxes.push_back(std::unique_ptr<Sandbox>(new Sandbox(keeper, kind)));
+  }
+  return sandboxes;
+}
+
+Result<std::unique_ptr<Sandbox>> Sandbox::create(const SandboxWork& work) {
+  auto sandboxes = create(std::vector{work});
+  if (!sandboxes) return sandboxes.unexpected();
+  return std::move(sandboxes->front());
 }
 
 Sandbox::~Sandbox() {
   if (socket_) (void)end(false);
-  control_.reset();
-  ::kill(keeper_, SIGKILL);
-  ::waitpid(keeper_, nullptr, 0);
 }
 
 int Sandbox::socket() {
   if (socket_) return socket_.get();
   auto pair = make_socket_pair();
   if (!pair) return -1;
+  ::setsockopt(pair->here.get(), SOL_SOCKET, SO_SNDTIMEO, &kMostSending, sizeof(kMostSending));
   const int theirs = pair->there.get();
-  if (!send_message(control_.get(), kStart, {}, {&theirs, 1})) return -1;
-  pair->there.reset();
-  auto answer = receive_message(control_.get());
-  if (!answer || !*answer) return -1;
-  worker_ = static_cast<pid_t>(Unpacker((*answer)->body).number());
+  worker_ = keeper_->ask(kStart, kind_, false, {&theirs, 1}).value_or(-1);
   if (worker_ <= 0) return -1;
   socket_ = std::move(pair->here);
   return socket_.get();
@@ -222,12 +274,8 @@ std::optional<double> Sandbox::cpu_seconds() const {
 std::string Sandbox::end(bool is_dying) {
   socket_.reset();
   worker_ = -1;
-  Packer packer;
-  packer.number(is_dying ? 1 : 0);
-  if (!send_message(control_.get(), kEnd, packer.bytes())) return "was killed";
-  auto answer = receive_message(control_.get());
-  if (!answer || !*answer) return "was killed";
-  return describe_end(static_cast<int>(Unpacker((*answer)->body).number()));
+  const auto status = keeper_->ask(kEnd, kind_, is_dying, {});
+  return status ? describe_end(*status) : "was killed";
 }
 
 }  // namespace leaktrace

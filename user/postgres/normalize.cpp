@@ -15,7 +15,6 @@
 namespace leaktrace::postgres {
 namespace {
 
-constexpr std::string_view kNotSql = "(not SQL)";
 /// Little is shown of a text, so little of a long one is scanned.
 constexpr std::size_t kMostNormalized = std::size_t{64} << 10;
 

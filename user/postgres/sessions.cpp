@@ -24,7 +24,7 @@ bool begins_something(EventType type) {
 }  // namespace
 
 struct Sessions::State {
-  explicit State(const SessionOptions& all) : options(all), cache(all.raw_sql) {}
+  explicit State(const SessionOptions& all) : options(all), cache(all.raw_sql, *options.sql) {}
 
   Session* session_for(const Event& event);
   void make_room();

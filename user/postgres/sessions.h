@@ -11,6 +11,7 @@
 
 #include "user/model/record.h"
 #include "user/postgres/event.h"
+#include "user/postgres/sql_reader.h"
 
 namespace leaktrace::postgres {
 
@@ -23,6 +24,7 @@ struct SessionOptions {
   /// open.
   std::function<void(const model::SiteKey&, std::uint64_t since_ns, std::uint64_t until_ns)>
       on_release{};
+  std::shared_ptr<SqlReader> sql = std::make_shared<SqlReader>();
 };
 
 /// What could not be decided or kept, by cause.

@@ -53,6 +53,9 @@ struct ParsedSql {
 /// parse.
 [[nodiscard]] bool may_matter(std::string_view text);
 
+/// What normalize_sql() makes of a text of which nothing can be shown.
+inline constexpr std::string_view kNotSql = "(not SQL)";
+
 /// The text with every literal replaced by $1, $2, …, blanks and comments folded to single blanks,
 /// so that nothing of the data is left in it. It goes by tokens, so that a text that the grammar
 /// refuses (cut ones too) is normalized like any other. What cannot be scanned, or told from data

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "user/postgres/sql.h"
+#include "user/postgres/sql_reader.h"
 
 namespace leaktrace::postgres {
 
@@ -18,7 +19,7 @@ using SharedText = std::shared_ptr<const std::string>;
 /// The SQL of a command. Most programs send the same texts again and again, so they share it.
 class SqlText {
  public:
-  SqlText(std::string_view text, bool cut);
+  SqlText(std::string_view text, bool cut, SqlReader& reader);
   SqlText(const SqlText&) = delete;  // `parsed_` points into `text_`
   SqlText& operator=(const SqlText&) = delete;
 
@@ -75,7 +76,8 @@ class RecentlyUsed {
 /// Parsed SQL, and SQL as it is shown, each text kept once.
 class SqlCache {
  public:
-  explicit SqlCache(bool raw_sql) : raw_sql_(raw_sql) {}
+  /// `reader` must outlive it.
+  SqlCache(bool raw_sql, SqlReader& reader) : raw_sql_(raw_sql), reader_(reader) {}
 
   [[nodiscard]] std::shared_ptr<SqlText> get(std::string_view text, bool cut);
   /// The statement as reports show it.
@@ -86,6 +88,7 @@ class SqlCache {
   static constexpr std::size_t kMostBytes = std::size_t{4} << 20;
 
   bool raw_sql_;
+  SqlReader& reader_;
   RecentlyUsed<std::shared_ptr<SqlText>> texts_{kMostBytes};
   RecentlyUsed<SharedText> shown_{kMostBytes};
 };

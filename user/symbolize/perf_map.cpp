@@ -19,8 +19,8 @@ namespace leaktrace::symbolize {
 namespace {
 
 constexpr std::uint64_t kMostPerRefresh = std::uint64_t{64} << 20;
-constexpr std::size_t kPiece = std::size_t{256} << 10;
-static_assert(kPiece > JitNames::kLongestLine);
+/// A map that ends the process that reads it so often is not read again.
+constexpr unsigned kMostEnds = 2;
 
 /// The numbers behind "Name:" in the text of /proc/PID/status.
 std::vector<std::uint32_t> status_numbers(std::string_view status, std::string_view name) {
@@ -41,10 +41,20 @@ std::vector<std::uint32_t> status_numbers(std::string_view status, std::string_v
 
 }  // namespace
 
-PerfMap::PerfMap(UniqueFd folder, std::string name, uid_t owner)
-    : folder_(std::move(folder)), name_(std::move(name)), path_("/tmp/" + name_), owner_(owner) {}
+PerfMap::PerfMap(UniqueFd folder, std::string name, uid_t owner, std::shared_ptr<JitMaps> names)
+    : folder_(std::move(folder)),
+      name_(std::move(name)),
+      path_("/tmp/" + name_),
+      owner_(owner),
+      names_(std::move(names)),
+      number_(names_->add()),
+      generation_(names_->generation()) {}
 
-std::optional<PerfMap> PerfMap::open(pid_t pid) {
+PerfMap::~PerfMap() {
+  if (names_) names_->forget(number_);
+}
+
+std::optional<PerfMap> PerfMap::open(pid_t pid, std::shared_ptr<JitMaps> names) {
   const auto status = read_file(fmt::format("/proc/{}/status", pid));
   if (!status) return std::nullopt;
   const auto pids = status_numbers(*status, "NSpid");  // outermost namespace first
@@ -53,10 +63,10 @@ std::optional<PerfMap> PerfMap::open(pid_t pid) {
   if (pids.empty() || uids.size() < 2 || !root) return std::nullopt;
   auto tmp = open_foreign_folder(*root, "/tmp");
   if (!tmp) return std::nullopt;
-  PerfMap map(std::move(*tmp), fmt::format("perf-{}.map", pids.back()), uids[1]);
+  PerfMap map(std::move(*tmp), fmt::format("perf-{}.map", pids.back()), uids[1], std::move(names));
   if (auto read = map.refresh(); !read) {
     log::debug("{} of process {}: {}", map.path_, pid, read.error().what);
-    return std::nullopt;
+    if (map.ends_ == 0) return std::nullopt;
   }
   if (map.inode_ == 0) return std::nullopt;
   return map;
@@ -71,9 +81,10 @@ Result<void> PerfMap::refresh() {
     return fail(describe_errno("cannot look at the perf map", errno));
   }
   const auto size = static_cast<std::uint64_t>(info.st_size);
-  if (info.st_dev != device_ || info.st_ino != inode_ || size < offset_) {
-    names_.clear();
+  const bool is_other = info.st_dev != device_ || info.st_ino != inode_ || size < offset_;
+  if (is_other || generation_ != names_->generation()) {
     offset_ = 0;
+    generation_ = names_->generation();
     device_ = info.st_dev;
     inode_ = info.st_ino;
   }
@@ -83,34 +94,45 @@ Result<void> PerfMap::refresh() {
 // Not further than `size`: the process may write as fast as this reads.
 Result<void> PerfMap::read_new(int fd, std::uint64_t size) {
   const std::uint64_t end = std::min(size, offset_ + kMostPerRefresh);
-  std::vector<char> piece(static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, end - offset_)));
-  while (offset_ < end) {
-    const auto wanted =
-        static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), end - offset_));
-    const ssize_t n = ::pread(fd, piece.data(), wanted, static_cast<off_t>(offset_));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(describe_errno("cannot read the perf map", errno));
-    const std::size_t used = names_.read({piece.data(), static_cast<std::size_t>(n)});
-    offset_ += used;
-    if (used == 0) break;  // a line that is still being written
+  if (offset_ == end || ends_ >= kMostEnds) return {};
+  const auto read = names_->read(number_, fd, offset_, end);
+  if (!read) {
+    note_end(read.error());
+    return read.unexpected();
   }
+  offset_ = read->offset;
+  counts_ = read->counts;
   return {};
 }
 
-std::optional<model::SourceFrame> PerfMap::look_up(std::uint64_t address) const {
-  const std::string* name = names_.find(address);
-  return name == nullptr ? std::nullopt : std::optional(split_jit_name(*name));
+std::optional<model::SourceFrame> PerfMap::look_up(std::uint64_t address) {
+  if (ends_ >= kMostEnds) return std::nullopt;
+  auto frame = names_->look_up(number_, address);
+  if (frame) return std::move(*frame);
+  note_end(frame.error());
+  // Once more, by another process that reads it from the beginning.
+  if (ends_ >= kMostEnds || !refresh()) return std::nullopt;
+  frame = names_->look_up(number_, address);
+  if (!frame) note_end(frame.error());
+  return frame ? std::move(*frame) : std::nullopt;
+}
+
+void PerfMap::note_end(const Error& error) {
+  ++ends_;
+  why_ended_ = (ends_ >= kMostEnds ? "it gives no more names: " : "") + error.what;
 }
 
 std::optional<model::FileLoss> PerfMap::loss() const {
-  const std::uint64_t lost = names_.malformed() + names_.left_out();
-  if (lost == 0) return std::nullopt;
+  const std::uint64_t lost = counts_.malformed + counts_.left_out;
+  if (lost == 0 && ends_ == 0) return std::nullopt;
+  std::string why = why_ended_;
+  if (lost > 0) {
+    if (!why.empty()) why += "; ";
+    why += fmt::format("{} lines of the perf map were not understood, {} names found no room",
+                       counts_.malformed, counts_.left_out);
+  }
   return model::FileLoss{
-      .path = path_,
-      .subject = model::FileSubject::symbols,
-      .count = lost,
-      .why = fmt::format("{} lines of the perf map were not understood, {} names found no room",
-                         names_.malformed(), names_.left_out())};
+      .path = path_, .subject = model::FileSubject::symbols, .count = lost, .why = std::move(why)};
 }
 
 }  // namespace leaktrace::symbolize

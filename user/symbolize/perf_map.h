@@ -5,13 +5,14 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "user/base/result.h"
 #include "user/base/unique_fd.h"
 #include "user/model/record.h"
-#include "user/symbolize/jit_names.h"
+#include "user/symbolize/jit_maps.h"
 
 namespace leaktrace::symbolize {
 
@@ -26,7 +27,11 @@ class PerfMap {
  public:
   /// Opens the file and reads it. Nothing when the process has none that may be trusted; it may
   /// have one later.
-  [[nodiscard]] static std::optional<PerfMap> open(pid_t pid);
+  /// `names` keeps what is read of it.
+  [[nodiscard]] static std::optional<PerfMap> open(pid_t pid, std::shared_ptr<JitMaps> names);
+  PerfMap(PerfMap&&) noexcept = default;
+  PerfMap& operator=(PerfMap&&) noexcept = default;
+  ~PerfMap();
 
   /// Reads what was added since, or all of it when the file is a new one. Works on when the process
   /// has exited; a file that is gone leaves the names that are known. One call reads 64 MiB at
@@ -34,16 +39,18 @@ class PerfMap {
   [[nodiscard]] Result<void> refresh();
 
   /// The code at `address`, an address in the process. For a return address pass address - 1.
-  [[nodiscard]] std::optional<model::SourceFrame> look_up(std::uint64_t address) const;
+  [[nodiscard]] std::optional<model::SourceFrame> look_up(std::uint64_t address);
 
-  /// Lines that were not understood and names that found no room; nothing when there are none.
+  /// Lines that were not understood, names that found no room, and what kept it from being read;
+  /// nothing when there is none of that.
   [[nodiscard]] std::optional<model::FileLoss> loss() const;
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  PerfMap(UniqueFd folder, std::string name, uid_t owner);
+  PerfMap(UniqueFd folder, std::string name, uid_t owner, std::shared_ptr<JitMaps> names);
 
   [[nodiscard]] Result<void> read_new(int fd, std::uint64_t size);
+  void note_end(const Error& error);
 
   UniqueFd folder_;   ///< the process's /tmp; held, so that it can be read after the exit
   std::string name_;  ///< of the file
@@ -52,7 +59,12 @@ class PerfMap {
   dev_t device_ = 0;  ///< of the file that was read
   ino_t inode_ = 0;
   std::uint64_t offset_ = 0;  ///< up to which it was read
-  JitNames names_;
+  std::shared_ptr<JitMaps> names_;
+  JitMaps::Number number_;
+  std::uint64_t generation_ = 0;  ///< of names_, which lose what they knew with it
+  JitMaps::Counts counts_;        ///< as names_ said last
+  unsigned ends_ = 0;             ///< times that names_ failed over it
+  std::string why_ended_;
 };
 
 }  // namespace leaktrace::symbolize

@@ -4,7 +4,6 @@
 #include <fmt/core.h>
 
 #include <array>
-#include <chrono>
 #include <utility>
 
 #include "user/base/foreign_file.h"
@@ -14,8 +13,6 @@
 
 namespace leaktrace::symbolize {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// Workers that ended before their time; then no more are started.
 constexpr unsigned kMostEnds = 16;
@@ -31,34 +28,16 @@ bool is_by_build_id(const std::string& path) {
   return path.starts_with("/usr/lib/debug/.build-id/") && path.find("..") == std::string::npos;
 }
 
-/// Within the bounds of one look-up.
-class Patience {
- public:
-  Patience(const Sandbox& sandbox, const RemoteBounds& bounds)
-      : sandbox_(sandbox),
-        bounds_(bounds),
-        began_(Clock::now()),
-        cpu_before_(sandbox.cpu_seconds().value_or(0)) {}
-
-  [[nodiscard]] bool lasts() const {
-    const double cpu = sandbox_.cpu_seconds().value_or(0) - cpu_before_;
-    const std::chrono::duration<double> passed = Clock::now() - began_;
-    return cpu < bounds_.cpu_seconds && passed.count() < bounds_.seconds;
-  }
-
- private:
-  const Sandbox& sandbox_;
-  RemoteBounds bounds_;
-  Clock::time_point began_;
-  double cpu_before_;
-};
-
 }  // namespace
 
-Result<std::unique_ptr<RemoteSymbolizer>> RemoteSymbolizer::create(const RemoteBounds& bounds) {
-  auto sandbox = Sandbox::create(&serve_symbols);
+Result<std::unique_ptr<RemoteSymbolizer>> RemoteSymbolizer::create(const WorkBounds& bounds) {
+  auto sandbox = Sandbox::create(work());
   if (!sandbox) return sandbox.unexpected();
-  return std::unique_ptr<RemoteSymbolizer>(new RemoteSymbolizer(std::move(*sandbox), bounds));
+  return std::make_unique<RemoteSymbolizer>(std::move(*sandbox), bounds);
+}
+
+SandboxWork RemoteSymbolizer::work() {
+  return {.name = "lt-symbols", .body = &serve_symbols};
 }
 
 RemoteSymbolizer::~RemoteSymbolizer() = default;
@@ -119,8 +98,8 @@ std::optional<RemoteSymbolizer::Frames> RemoteSymbolizer::await_frames(Module& m
                              }};
   for (;;) {
     auto message = receive_message(sandbox_->socket(), limits);
-    took_too_long_ = !patience.lasts();
-    if (!message || !*message || took_too_long_) return std::nullopt;
+    if (!patience.lasts()) overrun_ = patience.overrun();
+    if (!message || !*message || !overrun_.empty()) return std::nullopt;
     if (static_cast<SymbolMessage>((*message)->type) == SymbolMessage::frames) {
       return take_frames(**message, module);
     }
@@ -183,11 +162,11 @@ bool RemoteSymbolizer::answer_fetch(const Message& question) {
 
 // The worker is gone, does not make sense, or takes too long.
 void RemoteSymbolizer::note_end(Module& module) {
-  const bool too_long = std::exchange(took_too_long_, false);
+  const std::string overrun = std::exchange(overrun_, {});
+  const bool too_long = !overrun.empty();
   std::string how = sandbox_->is_running() ? sandbox_->end(!too_long) : "cannot be started";
   const bool lost = !sandbox_->is_running() && how == "cannot be started";
-  if (too_long)
-    how = fmt::format("took longer than it may ({} s of CPU time)", bounds_.cpu_seconds);
+  if (too_long) how = overrun;
   ++ended_;
   ++module.ended;
   module.is_given_up = lost || too_long || module.ended >= kMostEndsOfModule || ended_ >= kMostEnds;

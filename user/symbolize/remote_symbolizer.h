@@ -5,22 +5,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "user/base/message.h"
 #include "user/base/sandbox.h"
+#include "user/base/worker.h"
 #include "user/symbolize/file_losses.h"
 #include "user/symbolize/symbolizer.h"
 
 namespace leaktrace::symbolize {
-
-/// What one look-up may take.
-struct RemoteBounds {
-  /// The first one in the largest known debug files (some gigabytes) takes some seconds.
-  double cpu_seconds = 15;
-  /// By the clock: of a file on a disk that does not answer, say.
-  double seconds = 90;
-};
 
 /// Has the files read by a process that can do nothing else (Sandbox): a program brings its own
 /// debug information, and with it whatever that makes of the code that reads it. This side opens
@@ -32,9 +26,15 @@ struct RemoteBounds {
 /// a loss that names the module.
 class RemoteSymbolizer final : public Symbolizer {
  public:
-  /// Forks. The caller must be the only thread.
+  /// What its sandbox is for.
+  [[nodiscard]] static SandboxWork work();
+  /// `bounds`: of one look-up; the first one in the largest known debug files (some gigabytes)
+  /// takes some seconds.
+  explicit RemoteSymbolizer(std::unique_ptr<Sandbox> sandbox, const WorkBounds& bounds = {})
+      : bounds_(bounds), sandbox_(std::move(sandbox)) {}
+  /// With a sandbox of its own: forks. The caller must be the only thread.
   [[nodiscard]] static Result<std::unique_ptr<RemoteSymbolizer>> create(
-      const RemoteBounds& bounds = {});
+      const WorkBounds& bounds = {});
   ~RemoteSymbolizer() override;
 
   void add_module(ModuleFile file) override;
@@ -56,8 +56,6 @@ class RemoteSymbolizer final : public Symbolizer {
     unsigned ended = 0;  ///< workers
   };
 
-  RemoteSymbolizer(std::unique_ptr<Sandbox> sandbox, const RemoteBounds& bounds)
-      : bounds_(bounds), sandbox_(std::move(sandbox)) {}
   [[nodiscard]] std::optional<Frames> ask(Module& module, std::uint64_t address);
   [[nodiscard]] bool tell_of(Module& module);
   [[nodiscard]] std::optional<Frames> await_frames(Module& module);
@@ -67,12 +65,12 @@ class RemoteSymbolizer final : public Symbolizer {
   [[nodiscard]] bool answer_fetch(const Message& question);
   void note_end(Module& module);
 
-  RemoteBounds bounds_;
+  WorkBounds bounds_;
   std::unique_ptr<Sandbox> sandbox_;
   std::unique_ptr<Debuginfod> debuginfod_;
   std::map<model::ModuleId, Module> modules_;
-  unsigned ended_ = 0;          ///< workers, of all modules
-  bool took_too_long_ = false;  ///< the worker that is to be ended
+  unsigned ended_ = 0;   ///< workers, of all modules
+  std::string overrun_;  ///< of the worker that is to be ended; empty: it was in time
 };
 
 }  // namespace leaktrace::symbolize

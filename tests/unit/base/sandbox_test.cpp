@@ -88,17 +88,33 @@ void serve(int socket) {
   }
 }
 
+std::string comm_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
+pid_t parent_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("PPid:")) return std::stoi(line.substr(5));
+  }
+  return -1;
+}
+
 class SandboxTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto sandbox = Sandbox::create(&serve);
+    auto sandbox = Sandbox::create({.name = "lt-test", .body = &serve});
     ASSERT_TRUE(sandbox);
     sandbox_ = std::move(*sandbox);
   }
+  std::int64_t ask(std::uint32_t task, int fd = -1) { return ask(*sandbox_, task, fd); }
   /// What the worker answers; -1 when it does not.
-  std::int64_t ask(std::uint32_t task, int fd = -1) {
-    if (!send_message(sandbox_->socket(), task, "body", {&fd, fd < 0 ? 0U : 1U})) return -1;
-    auto answer = receive_message(sandbox_->socket());
+  std::int64_t ask(Sandbox& sandbox, std::uint32_t task, int fd = -1) {
+    if (!send_message(sandbox.socket(), task, "body", {&fd, fd < 0 ? 0U : 1U})) return -1;
+    auto answer = receive_message(sandbox.socket());
     if (!answer || !*answer) return -1;
     Unpacker body((*answer)->body);
     const auto result = static_cast<std::int64_t>(body.number());
@@ -180,6 +196,27 @@ TEST_F(SandboxTest, EndsWithTheOneWhoMadeIt) {
   sandbox_.reset();
   EXPECT_EQ(::kill(worker_, 0), -1);
   EXPECT_EQ(errno, ESRCH);
+}
+
+TEST_F(SandboxTest, OnesThatAreMadeTogetherHaveOneKeeperAndWorkersOfTheirOwn) {
+  auto both =
+      Sandbox::create({{.name = "lt-one", .body = &serve}, {.name = "lt-two", .body = &serve}});
+  ASSERT_TRUE(both);
+  Sandbox& one = *both->at(0);
+  Sandbox& two = *both->at(1);
+  ASSERT_EQ(ask(one, kEcho), 0);
+  const pid_t first = worker_;
+  ASSERT_EQ(ask(two, kEcho), 0);
+  const pid_t second = worker_;
+  EXPECT_EQ(comm_of(first), "lt-one");
+  EXPECT_EQ(comm_of(second), "lt-two");
+  EXPECT_EQ(parent_of(first), parent_of(second));
+  EXPECT_EQ(ask(one, kCrash), -1);
+  EXPECT_EQ(one.end(true), "crashed (SIGSEGV)");
+  ASSERT_EQ(ask(two, kEcho), 0);
+  EXPECT_EQ(worker_, second) << "it has nothing to do with the other";
+  both->at(0).reset();
+  EXPECT_EQ(ask(two, kEcho), 0);
 }
 
 TEST(MessageTest, WhatDoesNotMakeSenseIsRefused) {

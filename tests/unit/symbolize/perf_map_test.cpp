@@ -15,9 +15,12 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <memory>
 #include <thread>
 
 #include "tests/unit/symbolize/fixture.h"
+#include "user/symbolize/remote_jit_maps.h"
 
 namespace leaktrace::symbolize::test {
 namespace {
@@ -63,6 +66,10 @@ auto eventually(Ask ask) {
   return answer;
 }
 
+std::optional<PerfMap> open_map(pid_t pid) {
+  return PerfMap::open(pid, std::make_shared<JitMaps>());
+}
+
 class OwnPerfMap : public ::testing::Test {
  protected:
   OwnPerfMap() { fs::remove(path_); }
@@ -74,9 +81,9 @@ class OwnPerfMap : public ::testing::Test {
 };
 
 TEST_F(OwnPerfMap, IsReadAndSplit) {
-  EXPECT_FALSE(PerfMap::open(::getpid()));
+  EXPECT_FALSE(open_map(::getpid()));
   write("1000 20 JS:*leak /srv/app.js:9:1\n");
-  const auto map = PerfMap::open(::getpid());
+  auto map = open_map(::getpid());
   ASSERT_TRUE(map);
   EXPECT_EQ(map->look_up(0x1010),
             (SourceFrame{.function = "leak", .file = "/srv/app.js", .line = 9, .inlined = false}));
@@ -86,7 +93,7 @@ TEST_F(OwnPerfMap, IsReadAndSplit) {
 
 TEST_F(OwnPerfMap, IsReadOnWhenItGrows) {
   write("1000 10 a\n2000 10 b");
-  auto map = PerfMap::open(::getpid());
+  auto map = open_map(::getpid());
   ASSERT_TRUE(map);
   EXPECT_FALSE(map->look_up(0x2000)) << "the line is not whole yet";
   write("ee\n3000 10 c\n", std::ios::app);
@@ -98,7 +105,7 @@ TEST_F(OwnPerfMap, IsReadOnWhenItGrows) {
 
 TEST_F(OwnPerfMap, IsReadAnewWhenItIsAnotherOrShorter) {
   write("1000 10 a\n2000 10 b\n");
-  auto map = PerfMap::open(::getpid());
+  auto map = open_map(::getpid());
   ASSERT_TRUE(map);
   write("3000 10 c\n");
   ASSERT_TRUE(map->refresh());
@@ -120,7 +127,7 @@ TEST_F(OwnPerfMap, IsReadOverManyPieces) {
   for (int i = 0; i < kNames; ++i)
     text += fmt::format("{:x} 10 function_{}\n", 0x10000 + i * 16, i);
   write(text);
-  const auto map = PerfMap::open(::getpid());
+  auto map = open_map(::getpid());
   ASSERT_TRUE(map);
   for (int i = 0; i < kNames; ++i) {
     ASSERT_EQ(map->look_up(0x10000 + static_cast<unsigned>(i) * 16)->function,
@@ -130,7 +137,7 @@ TEST_F(OwnPerfMap, IsReadOverManyPieces) {
 
 TEST_F(OwnPerfMap, NamesWhatWasNotUnderstood) {
   write("this is\nnot a map\n1000 10 a\n");
-  const auto map = PerfMap::open(::getpid());
+  auto map = open_map(::getpid());
   ASSERT_TRUE(map);
   ASSERT_TRUE(map->loss());
   EXPECT_EQ(map->loss()->path, path_);
@@ -138,30 +145,106 @@ TEST_F(OwnPerfMap, NamesWhatWasNotUnderstood) {
   EXPECT_EQ(map->loss()->subject, model::FileSubject::symbols);
 }
 
+/// One whose maps another process reads.
+class RemotePerfMap : public OwnPerfMap {
+ protected:
+  void make(const WorkBounds& bounds, const SandboxWork& work = RemoteJitMaps::work()) {
+    auto sandbox = Sandbox::create(work);
+    ASSERT_TRUE(sandbox);
+    names_ = std::make_shared<RemoteJitMaps>(std::move(*sandbox), bounds);
+  }
+  /// The child of the keeper that was forked last.
+  static pid_t worker() {
+    const auto keepers = children_of(::getpid());
+    const auto workers = keepers.empty() ? keepers : children_of(keepers.back());
+    EXPECT_EQ(workers.size(), 1U);
+    return workers.empty() ? -1 : workers.front();
+  }
+  static std::vector<pid_t> children_of(pid_t pid) {
+    std::ifstream file(fmt::format("/proc/{0}/task/{0}/children", pid));
+    return {std::istream_iterator<pid_t>(file), {}};
+  }
+  std::shared_ptr<RemoteJitMaps> names_;
+};
+
+TEST_F(RemotePerfMap, IsReadAsThisProcessWould) {
+  make({});
+  EXPECT_FALSE(PerfMap::open(::getpid(), names_));
+  EXPECT_TRUE(children_of(children_of(::getpid()).back()).empty()) << "there was nothing to read";
+  write("no line\n1000 20 JS:*leak /srv/app.js:9:1\n2000 10 b");
+  auto map = PerfMap::open(::getpid(), names_);
+  ASSERT_TRUE(map);
+  EXPECT_EQ(map->look_up(0x1010),
+            (SourceFrame{.function = "leak", .file = "/srv/app.js", .line = 9, .inlined = false}));
+  EXPECT_EQ(map->look_up(0x1020), std::nullopt);
+  write("ee\n", std::ios::app);
+  ASSERT_TRUE(map->refresh());
+  EXPECT_EQ(map->look_up(0x2000)->function, "bee");
+  EXPECT_EQ(map->loss()->count, 1U);
+}
+
+TEST_F(RemotePerfMap, IsReadAgainWhenTheProcessWasKilledAndSaysSo) {
+  make({});
+  write("1000 10 a\n");
+  auto map = PerfMap::open(::getpid(), names_);
+  ASSERT_TRUE(map);
+  ASSERT_EQ(::kill(worker(), SIGKILL), 0);
+  ASSERT_TRUE(map->look_up(0x1000));
+  EXPECT_EQ(map->look_up(0x1000)->function, "a");
+  EXPECT_EQ(map->loss()->why, "the process that reads it was killed (SIGKILL)");
+  EXPECT_EQ(map->loss()->path, path_);
+}
+
+TEST_F(RemotePerfMap, ThatEndsTheProcessAgainAndAgainGivesNoMoreNames) {
+  make({});
+  write("1000 10 a\n");
+  auto map = PerfMap::open(::getpid(), names_);
+  ASSERT_TRUE(map);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(::kill(worker(), SIGSEGV), 0);
+    (void)map->look_up(0x1000);
+  }
+  EXPECT_FALSE(map->look_up(0x1000));
+  EXPECT_EQ(map->loss()->why,
+            "it gives no more names: the process that reads it crashed (SIGSEGV)");
+}
+
+TEST_F(RemotePerfMap, ThatTakesTooLongIsNotWaitedFor) {
+  make({.cpu_seconds = 0.1}, {.name = "lt-perf-maps", .body = [](int socket) {
+                                auto question = receive_message(socket);
+                                for (;;) (void)::getpid();
+                              }});
+  write("1000 10 a\n");
+  const auto map = PerfMap::open(::getpid(), names_);
+  ASSERT_TRUE(map);
+  EXPECT_EQ(map->loss()->why,
+            "the process that reads it took longer than it may (0.1 s of CPU time)");
+}
+
 TEST_F(OwnPerfMap, ThroughALinkIsNotRead) {
   const TemporaryFolder folder;
   std::ofstream(folder.path() / "real.map") << "1000 10 a\n";
   fs::create_symlink(folder.path() / "real.map", path_);
-  EXPECT_FALSE(PerfMap::open(::getpid()));
+  EXPECT_FALSE(open_map(::getpid()));
 }
 
 TEST_F(OwnPerfMap, ThatIsAPipeOrAFolderIsNotOpened) {
   ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
-  EXPECT_FALSE(PerfMap::open(::getpid()));
+  EXPECT_FALSE(open_map(::getpid()));
   fs::remove(path_);
   fs::create_directory(path_);
-  EXPECT_FALSE(PerfMap::open(::getpid()));
+  EXPECT_FALSE(open_map(::getpid()));
 }
 
 TEST_F(OwnPerfMap, OfAnotherUserIsNotRead) {
   if (::geteuid() != 0) GTEST_SKIP() << "giving a file away takes root";
   write("1000 10 a\n");
   ASSERT_EQ(::chown(path_.c_str(), 65534, 65534), 0);
-  EXPECT_FALSE(PerfMap::open(::getpid()));
+  EXPECT_FALSE(open_map(::getpid()));
 }
 
 TEST(PerfMap, OfAProcessThatIsGoneIsNone) {
-  EXPECT_FALSE(PerfMap::open(0x3fffffff));
+  EXPECT_FALSE(open_map(0x3fffffff));
 }
 
 TEST(PerfMap, OfAContainerIsFoundByItsOwnPidAndFolder) {
@@ -175,10 +258,10 @@ TEST(PerfMap, OfAContainerIsFoundByItsOwnPidAndFolder) {
                          "sleep 60; true'"});
   ASSERT_GT(child.pid(), 0);
   const std::string children = fmt::format("/proc/{0}/task/{0}/children", child.pid());
-  const auto map = eventually([&] {
+  auto map = eventually([&] {
     pid_t inner = 0;
     std::ifstream(children) >> inner;
-    return inner > 0 ? PerfMap::open(inner) : std::nullopt;
+    return inner > 0 ? open_map(inner) : std::nullopt;
   });
   ASSERT_TRUE(map);
   ASSERT_TRUE(map->look_up(0x1000));
@@ -204,7 +287,7 @@ TEST(PerfMap, OfNodeNamesFunctionsWithFileAndLine) {
     }
     return std::nullopt;
   });
-  const auto map = PerfMap::open(node.pid());
+  auto map = open_map(node.pid());
   fs::remove(map_path);
   ASSERT_TRUE(line) << "node wrote no such function";
   ASSERT_TRUE(map);

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::unique_ptr<RemoteSymbolizer> make_remote(const RemoteBounds& bounds = {}) {
+std::unique_ptr<RemoteSymbolizer> make_remote(const WorkBounds& bounds = {}) {
   auto remote = RemoteSymbolizer::create(bounds);
   EXPECT_TRUE(remote);
   return std::move(*remote);

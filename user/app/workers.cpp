@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/app/workers.h"
+
+#include <utility>
+
+#include "user/base/sandbox.h"
+#include "user/postgres/remote_sql.h"
+#include "user/symbolize/remote_jit_maps.h"
+#include "user/symbolize/remote_symbolizer.h"
+
+namespace leaktrace::app {
+
+Result<Workers> make_workers() {
+  auto sandboxes = Sandbox::create({symbolize::RemoteSymbolizer::work(),
+                                    symbolize::RemoteJitMaps::work(), postgres::RemoteSql::work()});
+  if (!sandboxes) return sandboxes.unexpected();
+  auto next = sandboxes->begin();
+  Workers workers;
+  workers.symbolizer = std::make_unique<symbolize::RemoteSymbolizer>(std::move(*next++));
+  workers.perf_maps = std::make_shared<symbolize::RemoteJitMaps>(std::move(*next++));
+  workers.sql = std::make_shared<postgres::RemoteSql>(std::move(*next++));
+  return workers;
+}
+
+}  // namespace leaktrace::app
