@@ -55,6 +55,9 @@ volatile __u32 state_epoch = 1;
 
 volatile __u32 closing; /* bpf/lib/calls.bpf.h */
 
+const volatile __u64 hold_wait_ns = 0; /* bpf/lib/hold.bpf.h */
+volatile __u32 hold_unanswered;
+
 /* The code of an allocator, as glibc's malloc.o, is no larger. */
 #define LT_ALLOCATOR_REACH 0x8000
 

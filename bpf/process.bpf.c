@@ -2,13 +2,14 @@
 /*
  * Follows traced processes through fork, exec and exit, and tells user space when code is mapped.
  *
- * A program that `run` starts is stopped (SIGSTOP, seen by nobody but its parent, leaktrace) at
- * exec and after each mapping of code until its entry point is reached, so that probes are in place
- * before any of that code has run. Its children, when they are followed, are stopped at exec only:
- * the libraries that they share with it are probed already.
+ * A program that `run` starts is held by user space, by ptrace, at exec and after each mapping of
+ * code until its entry point is reached, so that probes are in place before any of that code has
+ * run. Its children, when they are followed, are held at exec only: the libraries that they share
+ * with it are probed already. bpf/lib/hold.bpf.h has what the kernel side does for it.
  */
 #include "bpf/lib/common.bpf.h"
 #include "bpf/lib/events.bpf.h"
+#include "bpf/lib/hold.bpf.h"
 #include "bpf/lib/own_stack.bpf.h"
 #include "bpf/lib/pids.bpf.h"
 #include "bpf/lib/processes.bpf.h"
@@ -27,8 +28,6 @@ extern unwind_procs_map unwind_procs SEC(".maps");
 
 /* Images that the kernel side numbers; user space numbers from 1. */
 __u32 last_image = 1u << 31;
-
-#define PROT_EXEC 4
 
 static __always_inline __u32 next_image(void) {
   return __sync_fetch_and_add(&last_image, 1);
@@ -54,8 +53,8 @@ int BPF_PROG(follow_fork, struct task_struct* parent, struct task_struct* child)
   __u32 child_tgid = tgid_of(child);
   struct lt_process copy = {.flags =
                                 LT_PROCESS_FOLLOW | (process->flags & LT_PROCESS_NO_TRAMPOLINES)};
-  if (process->flags & (LT_PROCESS_STOP_AT_EXEC | LT_PROCESS_STOP_ONCE))
-    copy.flags |= LT_PROCESS_STOP_ONCE;
+  if (process->flags & (LT_PROCESS_HOLD_TO_ENTRY | LT_PROCESS_HOLD_AT_EXEC))
+    copy.flags |= LT_PROCESS_HOLD_AT_EXEC;
   if (child->mm == parent->mm) { /* vfork: one address space until the child execs */
     copy.image = process->image;
     copy.unloads = process->unloads;
@@ -94,14 +93,13 @@ int BPF_PROG(follow_exec, struct task_struct* task, pid_t old_pid) {
 
   __u32 old_image = process->image;
   __u32 old_flags = process->flags;
-  process->flags &= ~(LT_PROCESS_FORKED | LT_PROCESS_SHARED | LT_PROCESS_NO_TRAMPOLINES);
-  if (old_flags & LT_PROCESS_STOP_AT_EXEC) process->flags |= LT_PROCESS_STARTING;
+  process->flags &= ~(LT_PROCESS_FORKED | LT_PROCESS_SHARED | LT_PROCESS_NO_TRAMPOLINES |
+                      LT_PROCESS_STARTING | LT_PROCESS_LATE);
+  if (old_flags & LT_PROCESS_HOLD_TO_ENTRY) process->flags |= LT_PROCESS_STARTING;
   process->image = next_image();
   int lost = send_process(LT_EVENT_PROCESS_EXEC, tgid, process->image, old_image, old_flags);
-  /* What `run` itself started is its child, whose stop it sees; of the others it must have heard,
-   * or nobody would continue them. */
-  if (old_flags & LT_PROCESS_STOP_AT_EXEC || (!lost && old_flags & LT_PROCESS_STOP_ONCE))
-    bpf_send_signal(SIGSTOP);
+  if (!(old_flags & (LT_PROCESS_HOLD_TO_ENTRY | LT_PROCESS_HOLD_AT_EXEC))) return 0;
+  if (lost || !await_hold(task)) process->flags |= LT_PROCESS_LATE;
   return 0;
 }
 
@@ -117,23 +115,6 @@ int BPF_PROG(follow_exit, struct task_struct* task) {
                BPF_CORE_READ(task, signal, group_exit_code) ?: task->exit_code, process->flags);
   forget_code(tgid, process);
   bpf_map_delete_elem(&processes, &tgid);
-  return 0;
-}
-
-/* Attached only while a program starts: a probe on every system call of the machine costs. */
-SEC("tp_btf/sys_enter")
-int BPF_PROG(stop_at_mapping, struct pt_regs* registers, long number) {
-  struct lt_process* process = current_process();
-  if (!process || !(process->flags & LT_PROCESS_STARTING)) return 0;
-#if defined(__TARGET_ARCH_x86)
-  if (number != 9) return 0; /* mmap */
-#else
-  if (number != 222) return 0;
-#endif
-  if (!(PT_REGS_PARM3_CORE_SYSCALL(registers) & PROT_EXEC)) return 0;
-  /* The signal is taken on the way out of the system call: the mapping is there, and nothing of it
-   * has run. */
-  bpf_send_signal(SIGSTOP);
   return 0;
 }
 

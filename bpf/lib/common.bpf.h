@@ -24,8 +24,6 @@
 /* The result of bpf_map_update_elem and the like is compared as an int: before 6.4 (d7ba4cc900bf
  * "bpf: return long from bpf_map_ops funcs") an error comes without its upper 32 bits. */
 
-#define SIGSTOP 19
-
 /* Keeps the compiler from reasoning about a value, so that the bound the verifier needs stays. */
 #define lt_opaque(value) asm volatile("" : "+r"(value))
 

@@ -143,13 +143,14 @@ LT_ASSERT_SIZE(struct lt_row, 36);
 
 enum lt_process_flags {
   LT_PROCESS_FOLLOW = 1 << 0,         /* trace the children too */
-  LT_PROCESS_STOP_AT_EXEC = 1 << 1,   /* a program that `run` started: see LT_PROCESS_STARTING */
+  LT_PROCESS_HOLD_TO_ENTRY = 1 << 1,  /* what `run` started: see LT_PROCESS_STARTING */
   LT_PROCESS_FORKED = 1 << 2,         /* began as a copy: what it releases may be the parent's */
   LT_PROCESS_SHARED = 1 << 3,         /* shares its parent's address space (vfork), and its image */
   LT_PROCESS_NO_TRAMPOLINES = 1 << 6, /* its stacks move: see bpf/engine.bpf.c */
-  LT_PROCESS_STOP_ONCE = 1 << 5,      /* a child of such a program: stopped at exec only */
-  LT_PROCESS_STARTING = 1 << 4, /* between exec and the entry point: stopped at every mapping of
-                                   code, until user space has attached and sends SIGCONT */
+  LT_PROCESS_HOLD_AT_EXEC = 1 << 5,   /* a child of such a program: held at exec only */
+  LT_PROCESS_STARTING = 1 << 4,       /* between exec and the entry point: held at every mapping of
+                                         code, until user space has attached to that */
+  LT_PROCESS_LATE = 1 << 7,           /* since its last exec it has run without being held */
 };
 
 /*

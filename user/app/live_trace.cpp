@@ -177,7 +177,8 @@ Result<void> LiveTrace::open() {
        .on_python =
            [this](std::uint32_t image, const tracer::PythonProcess& python) {
              named_frames_.on_python(image, python);
-           }});
+           },
+       .on_late = [this](pid_t pid) { tell_late(pid); }});
   if (!tracer) return tracer.unexpected();
   tracer_ = std::move(*tracer);
 
@@ -301,7 +302,7 @@ Result<void> LiveTrace::arm_timers() {
 Result<void> LiveTrace::start_command() {
   auto attached = tracer_->attach_before_exec(launcher_->pid());
   if (!attached) return attached;
-  return launcher_->release();
+  return launcher_->release([this] { on_child(); });
 }
 
 Result<void> LiveTrace::run() {

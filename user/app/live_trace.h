@@ -97,7 +97,9 @@ class LiveTrace {
                      std::uint64_t at_ns);
   void on_signal(const signalfd_siginfo& signal);
   void on_child();
-  void continue_starting_command();
+  void command_stopped(int status);
+  void command_ended(int status);
+  void tell_late(pid_t pid);
   void check_hooked();
   [[nodiscard]] bool traces_postgres() const;
   [[nodiscard]] bool traces_others() const;

@@ -110,6 +110,7 @@ void LiveTrace::on_process(const lt_event_process& event) {
       check_translated(pid);
       break;
     case LT_EVENT_PROCESS_EXIT:
+      if (event.flags & LT_PROCESS_LATE) tell_late(pid);
       if (event.flags & LT_PROCESS_SHARED) {
         tracer_->on_exit(pid);  // its image is its parent's, and goes on
       } else {
@@ -182,6 +183,17 @@ void LiveTrace::tell_not_seen(pid_t pid, bool settled) {
   }
 }
 
+// Once for all of them: a build, say, executes thousands of programs.
+void LiveTrace::tell_late(pid_t pid) {
+  log::debug("process {} ran before it was held", pid);
+  emit_not_seen({.what = model::UnseenSubject::work,
+                 .name = "the beginning of programs that were executed",
+                 .why = fmt::format("process {} ran before leaktrace held it to put its probes in, "
+                                    "and maybe others did",
+                                    pid),
+                 .advice = {}});
+}
+
 // Of a process that goes on under a translator nothing is seen; where probes are in all processes,
 // there are none any more, and what is given back from now on would not be seen either.
 void LiveTrace::check_translated(pid_t pid) {
@@ -227,41 +239,38 @@ void LiveTrace::pass_on(const signalfd_siginfo& signal) {
 }
 
 void LiveTrace::on_child() {
-  if (!launcher_ || command_status_) return;
-  siginfo_t info{};
-  while (::waitid(P_PID, static_cast<id_t>(launcher_->pid()), &info,
-                  WEXITED | WSTOPPED | WNOHANG) == 0 &&
-         info.si_pid != 0) {
-    if (info.si_code == CLD_STOPPED) {
-      continue_starting_command();
+  const pid_t command = launcher_ && !command_status_ ? launcher_->pid() : -1;
+  int status = 0;
+  while (command > 0 && !command_status_ &&
+         ::waitpid(command, &status, WNOHANG | WUNTRACED | __WALL) == command) {
+    if (WIFSTOPPED(status)) {
+      command_stopped(status);
     } else {
-      bool exited = info.si_code == CLD_EXITED;
-      command_status_ = exited ? info.si_status << 8 : info.si_status & 0x7f;
-      note_sink_failure(source_->drain());
-      auto running = running_.find(launcher_->pid());
-      if (running != running_.end()) {
-        process_ended(launcher_->pid(), running->second,
-                      static_cast<std::uint32_t>(*command_status_), now_ns());
-      }
-      return;
+      command_ended(status);
     }
-    info = {};
   }
+  tracer_->on_child(command);
 }
 
-// Stopped at exec or after a mapping of code: hook what is new before any of it runs. Another
-// stop (the user's Ctrl-Z) is none of our business.
-void LiveTrace::continue_starting_command() {
-  pid_t pid = launcher_->pid();
+void LiveTrace::command_ended(int status) {
+  command_status_ = status;
+  tracer_->on_end(launcher_->pid());
   note_sink_failure(source_->drain());
-  if (!tracer_->is_starting(pid)) return;
-  auto hooked = tracer::check_traceable(pid);
-  if (hooked) hooked = tracer_->rescan(pid);
-  if (!hooked) {
-    failure_ = hooked.error();
-    ::kill(pid, SIGKILL);  // it has not run an instruction of its own
-  }
-  ::kill(pid, SIGCONT);
+  auto running = running_.find(launcher_->pid());
+  if (running == running_.end()) return;
+  process_ended(launcher_->pid(), running->second, static_cast<std::uint32_t>(status), now_ns());
+}
+
+// Held at exec or later, until it is hooked. Another stop (the user's Ctrl-Z) is none of our
+// business.
+void LiveTrace::command_stopped(int status) {
+  const pid_t pid = launcher_->pid();
+  if (!tracer_->is_held(pid)) return;
+  note_sink_failure(source_->drain());
+  auto hooked = tracer_->on_stop(pid, status);
+  if (hooked) return;
+  failure_ = hooked.error();
+  ::kill(pid, SIGKILL);  // it has not run an instruction of its own
 }
 
 }  // namespace leaktrace::app

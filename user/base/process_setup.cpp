@@ -15,7 +15,8 @@ struct Inherited {
   struct sigaction action;
 };
 
-std::array<Inherited, 2> inherited{{{SIGPIPE, {}}, {SIGXFSZ, {}}}};
+std::array<Inherited, 3> inherited{{{SIGPIPE, {}}, {SIGXFSZ, {}}, {SIGCHLD, {}}}};
+sigset_t inherited_mask;
 bool known = false;
 
 void open_standard_streams() {
@@ -32,15 +33,21 @@ void open_standard_streams() {
 
 void set_up_process() {
   open_standard_streams();
-  struct sigaction ignore {};
-  ignore.sa_handler = SIG_IGN;
-  for (Inherited& one : inherited) ::sigaction(one.signal, &ignore, &one.action);
+  ::sigprocmask(SIG_SETMASK, nullptr, &inherited_mask);
+  for (Inherited& one : inherited) {
+    struct sigaction action {};
+    // Of a child that ends while SIGCHLD is ignored the kernel tells nothing.
+    action.sa_handler = one.signal == SIGCHLD ? SIG_DFL : SIG_IGN;
+    ::sigaction(one.signal, &action, &one.action);
+  }
   known = true;
 }
 
 void restore_inherited_signals() {
   if (!known) return;
   for (const Inherited& one : inherited) ::sigaction(one.signal, &one.action, nullptr);
+  // Last: what is blocked until now and waits is then taken as the command would have taken it.
+  ::sigprocmask(SIG_SETMASK, &inherited_mask, nullptr);
 }
 
 }  // namespace leaktrace

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/core.h>
+#include <sched.h>
 
 #include <cerrno>
 #include <string>
@@ -25,6 +26,17 @@ constexpr auto kTraceUprobeMulti = static_cast<bpf_attach_type>(48);
 std::optional<Capabilities> own_capabilities() {
   auto own = read_capabilities();
   return own ? std::optional(std::move(own).value()) : std::nullopt;
+}
+
+// How long a program that was executed waits for this process, which may have to wait for a
+// processor itself: the wait is a busy one, and the kernel does not preempt it. With one processor
+// it would be in vain.
+std::uint64_t hold_wait_ns() {
+  constexpr std::uint64_t kWait = 10'000'000;
+  cpu_set_t processors;
+  CPU_ZERO(&processors);
+  if (::sched_getaffinity(0, sizeof(processors), &processors) != 0) return kWait;
+  return CPU_COUNT(&processors) > 1 ? kWait : 0;
 }
 
 Unexpected attach_error(int error) {
@@ -67,6 +79,7 @@ Result<Engine> Engine::load(const EngineLimits& limits, const std::vector<catalo
   skeleton->rodata->own_pid_level = pids->level;
   skeleton->rodata->own_pid_namespace = pids->inode;
   skeleton->rodata->pg_text_bytes = limits.pg_text_bytes;
+  skeleton->rodata->hold_wait_ns = hold_wait_ns();
   skeleton->bss->sampling.base = limits.sampling_base;
   auto& maps = skeleton->maps;
   bpf_map__set_max_entries(maps.live_resources, buckets);
@@ -193,10 +206,8 @@ Result<std::vector<Link>> Engine::attach_single(bpf_program* program, pid_t pid,
   return links;
 }
 
-Result<Link> Engine::attach_mapping_stops() {
-  Link link(bpf_program__attach(skeleton_->progs.stop_at_mapping));
-  if (!link) return fail(describe_errno("cannot follow the start of the program", errno));
-  return link;
+void Engine::answer_exec() {
+  skeleton_->bss->hold_unanswered = 0;
 }
 
 EngineMaps Engine::maps() const {

@@ -100,12 +100,11 @@ class Engine {
   [[nodiscard]] Result<std::vector<Link>> attach(EngineProgram program, pid_t pid, int fd,
                                                  const ProbeTargets& targets);
 
-  /// Follows fork, exec and exit no longer: a program that begins from now on is not stopped. What
-  /// was sent before waits in the ring, with programs that stand still until it is read.
+  /// Follows fork, exec and exit no longer. What was sent before waits in the ring.
   void stop_following() { process_links_.clear(); }
 
-  /// Stops starting programs at every mapping of code, while the link lives.
-  [[nodiscard]] Result<Link> attach_mapping_stops();
+  /// An exec has been answered: the next ones wait for it again (bpf/lib/hold.bpf.h).
+  void answer_exec();
 
   [[nodiscard]] Result<void> set_process(pid_t pid, lt_process process);
   void remove_process(pid_t pid);

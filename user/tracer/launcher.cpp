@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,8 +29,7 @@ Result<Pipe> make_pipe() {
   return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-// Between fork and exec: only async-signal-safe calls. leaktrace blocks the signals that it reads
-// through a signalfd; the command must not inherit that.
+// Between fork and exec: only async-signal-safe calls.
 [[noreturn]] void wait_and_exec(int go, int failure, char* const* arguments) {
   char byte = 0;
   ssize_t n = 0;
@@ -37,9 +37,6 @@ Result<Pipe> make_pipe() {
     n = ::read(go, &byte, 1);
   } while (n < 0 && errno == EINTR);
   if (n != 1) ::_exit(127);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   restore_inherited_signals();
   ::execvp(arguments[0], arguments);
   int error = errno;
@@ -74,15 +71,15 @@ Launcher::~Launcher() {
   ::waitpid(pid_, nullptr, 0);
 }
 
-Result<void> Launcher::release() {
+Result<void> Launcher::release(const std::function<void()>& attend) {
   char byte = 1;
   if (::write(go_.get(), &byte, 1) != 1) return fail("the started process is gone");
   go_.reset();
+  constexpr int kPauseMs = 5;
+  pollfd outcome{.fd = failure_.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&outcome, 1, kPauseMs) <= 0) attend();
   int error = 0;
-  ssize_t n = 0;
-  do {
-    n = ::read(failure_.get(), &error, sizeof(error));
-  } while (n < 0 && errno == EINTR);
+  const ssize_t n = ::read(failure_.get(), &error, sizeof(error));
   if (n == static_cast<ssize_t>(sizeof(error))) {
     ::waitpid(pid_, nullptr, 0);
     return fail(describe_errno(fmt::format("cannot run {}", command_), error),

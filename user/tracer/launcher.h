@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,9 +14,10 @@
 namespace leaktrace::tracer {
 
 /// A child process that waits until it is told to exec a command. Standard streams, environment,
-/// working directory and the signal dispositions leaktrace was started with are the command's.
+/// working directory, limits, privileges, and the signals that are ignored and blocked are the
+/// command's as leaktrace was started with them: it is forked before any of that changes.
 ///
-///   launch ─▶ (tracer: attach_before_exec) ─▶ release ─▶ exec, stopped by the BPF side
+///   launch ─▶ (tracer: attach_before_exec) ─▶ release ─▶ exec, held by the tracer
 ///
 /// The child is in leaktrace's process group, so the terminal's signals reach it as they would
 /// without leaktrace.
@@ -30,8 +32,9 @@ class Launcher {
   [[nodiscard]] pid_t pid() const { return pid_; }
 
   /// Lets the child exec. An error when the command cannot be run (not found, not executable); the
-  /// child has then ended. Returns when the child has execed and stopped.
-  [[nodiscard]] Result<void> release();
+  /// child has then ended. Returns when the child has execed, or was killed. `attend` is called
+  /// meanwhile, time and again: the child may have to be let go on after a signal.
+  [[nodiscard]] Result<void> release(const std::function<void()>& attend);
 
  private:
   Launcher(pid_t pid, UniqueFd go, UniqueFd failure, std::string command)

@@ -171,17 +171,8 @@ Result<void> check_traceable(pid_t pid) {
   return check_elf_class(pid);
 }
 
-bool wait_until_stopped(pid_t pid) {
-  constexpr int kTries = 500;
-  constexpr timespec kPause{0, 1'000'000};
-  std::string path = fmt::format("/proc/{}/status", pid);
-  for (int i = 0; i < kTries; ++i) {
-    auto status = read_file(path);
-    if (!status) return false;
-    if (status_field(*status, "State").starts_with('T')) return true;
-    ::nanosleep(&kPause, nullptr);
-  }
-  return false;
+bool is_gone(pid_t pid) {
+  return ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
 std::string path_in_root(pid_t pid, std::string_view path) {

@@ -53,9 +53,8 @@ struct ProcessInfo {
 /// 32-bit program and leaktrace itself each have their own error.
 [[nodiscard]] Result<void> check_traceable(pid_t pid);
 
-/// Waits for a process that was sent SIGSTOP to have stopped, a fraction of a second at most. False
-/// when it has not, or is gone.
-[[nodiscard]] bool wait_until_stopped(pid_t pid);
+/// Is there no process of this id any more, not even one that has ended?
+[[nodiscard]] bool is_gone(pid_t pid);
 
 /// Where a file of the process is opened: through the process's own root, so that other mount
 /// namespaces work.

@@ -40,10 +40,6 @@ std::uint64_t distance_to_state(const ElfImage& image, const FunctionSymbol& hoo
   return address && image.loader_state != 0 ? image.loader_state - *address : 0;
 }
 
-bool is_gone(pid_t pid) {
-  return ::kill(pid, 0) != 0 && errno == ESRCH;
-}
-
 }  // namespace
 
 Tracer::Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
@@ -92,10 +88,6 @@ Result<void> Tracer::attach(pid_t pid) {
     on_exit(pid);
   }
   return result;
-}
-
-Result<void> Tracer::attach_before_exec(pid_t pid) {
-  return add_process(pid, LT_PROCESS_STOP_AT_EXEC);
 }
 
 // A program that is starting stands still: nothing is gained by haste.
@@ -292,11 +284,6 @@ void Tracer::hook_loader(pid_t pid, TracedProcess& process, const Module& module
   if (links) hooks[module.id] = std::move(*links);
 }
 
-bool Tracer::is_starting(pid_t pid) const {
-  auto process = engine_.process(pid);
-  return process && (process->flags & LT_PROCESS_STARTING);
-}
-
 void Tracer::announce(const Module& module) {
   if (announced_.insert(module.id).second) listener_.on_module(module);
 }
@@ -306,6 +293,7 @@ void Tracer::on_fork(const lt_event_process& event) {
   auto pid = static_cast<pid_t>(event.header.tgid);
   TracedProcess& child = processes_[pid];
   child.image = event.header.image;
+  child.info.pid = pid;
   if (parent != processes_.end()) {
     child.looked_at = parent->second.looked_at;
     child.missing = parent->second.missing;  // its memory is a copy
@@ -322,58 +310,6 @@ void Tracer::on_fork(const lt_event_process& event) {
   if (auto info = read_process_info(pid); !info.exe.empty()) child.info = std::move(info);
   listener_.on_image(child.image, child.info);
   announce_python(child);
-}
-
-void Tracer::on_exec(const lt_event_process& event) {
-  auto pid = static_cast<pid_t>(event.header.tgid);
-  // Probes belong to the process and stay: those on files that the new program maps too see its
-  // first calls.
-  TracedProcess& process = processes_[pid];
-  process.image = event.header.image;
-  process.next_rescan = {};
-  if (std::exchange(process.translator, nullptr) != nullptr) process.looked_at.clear();
-  process.to_see = process.looked_at;  // the new program may map other files of these names
-  process.missing.clear();
-  unwind_->forget(event.header.tgid);
-  process.python.reset();
-  forget_image(event.other);
-  detach_in_background(std::exchange(process.entry_hook, {}));
-  images_[process.image];
-  bool stopped = event.flags & LT_PROCESS_STOP_ONCE && wait_until_stopped(pid);
-  if (auto info = read_process_info(pid); !info.exe.empty()) process.info = std::move(info);
-  listener_.on_image(event.header.image, process.info);
-  auto scanned = is_starting(pid) ? hook_start(pid, process)
-                                  : rescan(pid, stopped ? Tables::waited_for : Tables::to_follow);
-  if (!scanned && !is_gone(pid)) log::warning("after exec: {}", scanned.error().message());
-  // Even if it was not seen to stop: its signal may come late, and is taken back by this one.
-  if (event.flags & LT_PROCESS_STOP_ONCE) ::kill(pid, SIGCONT);
-}
-
-Result<void> Tracer::hook_start(pid_t pid, TracedProcess& process) {
-  auto stops = engine_.attach_mapping_stops();
-  if (!stops) return stops.unexpected();
-  process.mapping_stops = std::move(*stops);
-  auto scanned = rescan(pid);
-  if (!scanned) return scanned;
-  if (process.translator != nullptr) process.mapping_stops.reset();
-
-  std::string exe = read_process_info(pid).exe;
-  for (const auto& module : modules_.all()) {
-    if (module->path != exe || !process.looked_at.contains(module->id)) continue;
-    auto links = engine_.attach(EngineProgram::entry_reached, pid, module->fd.get(),
-                                {{module->image.entry_offset}, {0}});
-    if (!links) return links.unexpected();
-    process.entry_hook = std::move(*links);
-  }
-  return {};
-}
-
-void Tracer::on_entry_reached(pid_t pid) {
-  auto process = processes_.find(pid);
-  if (process == processes_.end()) return;
-  std::vector<Link> links = std::exchange(process->second.entry_hook, {});
-  links.push_back(std::move(process->second.mapping_stops));
-  detach_in_background(std::move(links));
 }
 
 // Detaching waits for a grace period of the kernel, a tenth of a second in which the started
@@ -446,7 +382,6 @@ void Tracer::detach_all() {
     for (auto& [module, hooks] : process.loader_hooks)
       std::ranges::move(hooks, std::back_inserter(links));
     std::ranges::move(process.entry_hook, std::back_inserter(links));
-    links.push_back(std::move(process.mapping_stops));
     process.probes.clear();
     process.loader_hooks.clear();
     process.entry_hook.clear();
@@ -458,6 +393,7 @@ void Tracer::detach_all() {
   std::erase_if(links, [](const Link& link) { return !link; });
   detach_together(std::move(links));
   engine_.stop_following();
+  holds_.release_all();
 }
 
 }  // namespace leaktrace::tracer

@@ -21,6 +21,7 @@
 #include "user/catalog/row.h"
 #include "user/tracer/address_space.h"
 #include "user/tracer/engine.h"
+#include "user/tracer/holds.h"
 #include "user/tracer/hooks.h"
 #include "user/tracer/modules.h"
 #include "user/tracer/presence.h"
@@ -57,6 +58,8 @@ struct TracerListener {
   std::function<void(const ProbeLoss&)> on_probe_loss;
   /// An image that runs Python, before its first stack with Python frames.
   std::function<void(std::uint32_t image, const PythonProcess&)> on_python;
+  /// A program that was to be held when it began, but ran before.
+  std::function<void(pid_t)> on_late;
 };
 
 /// The processes that are traced, their code mappings, and the probes in them.
@@ -74,17 +77,26 @@ class Tracer {
   /// Begins to trace a running process. On an error nothing is left attached to it.
   [[nodiscard]] Result<void> attach(pid_t pid);
 
-  /// Begins to trace a process that waits to exec a program, and stops it at the exec; see
-  /// Launcher.
+  /// Begins to trace a process that waits to exec a program, a child of this one (see Launcher),
+  /// and holds it from then until its entry point is reached, and so after each exec of its own.
+  /// Programs that its children exec are held for a moment. The caller's thread is that of
+  /// everything that is done to them.
   [[nodiscard]] Result<void> attach_before_exec(pid_t pid);
 
-  /// Looks for code mapped since the last time, and hooks what it defines. For a program that is
-  /// starting: before it is continued.
+  /// Looks for code mapped since the last time, and hooks what it defines.
   [[nodiscard]] Result<void> rescan(pid_t pid);
 
-  /// Is it stopped by the BPF side between exec and its entry point? (A child that is stopped once
-  /// is continued by on_exec.)
-  [[nodiscard]] bool is_starting(pid_t pid) const;
+  /// Does this process hold it by ptrace?
+  [[nodiscard]] bool is_held(pid_t pid) const { return holds_.has(pid); }
+  /// A held process has stopped, with this status of wait(2), and what was reported of it has been
+  /// read: hooks what it has mapped, and lets it go on. An error says why it cannot be traced; it
+  /// stands still then.
+  [[nodiscard]] Result<void> on_stop(pid_t pid, int status);
+  /// A held process has ended.
+  void on_end(pid_t pid) { holds_.forget(pid); }
+  /// A child has changed: lets those processes go that could not be let go before. `except`: one
+  /// that the caller waits for.
+  void on_child(pid_t except) { holds_.look_after_released(except); }
 
   // What the BPF side reports of a process.
   void on_fork(const lt_event_process& event);
@@ -154,7 +166,7 @@ class Tracer {
   void set_sampling_step(std::uint32_t step) { engine_.set_sampling_step(step); }
 
   /// Takes all probes away, those that acquire first, and follows processes no longer. Counters and
-  /// events stay to be read: programs that are stopped wait for that.
+  /// events stay to be read. What is held is let go.
   void detach_all();
 
   [[nodiscard]] const Engine& engine() const { return engine_; }
@@ -171,7 +183,6 @@ class Tracer {
     std::set<std::uint32_t> looked_at;           ///< modules
     LoaderHooks loader_hooks;                    ///< as probes
     std::vector<Link> entry_hook;
-    Link mapping_stops;
     Clock::time_point next_rescan;  ///< for an unknown address, not before
     Clock::duration rescan_pause{};
     bool stale = false;  ///< an address was unknown before that time
@@ -220,6 +231,8 @@ class Tracer {
   [[nodiscard]] bool probe_layers(pid_t pid, TracedProcess& process,
                                   const std::vector<Mapping>& maps, const Mapping& mapping,
                                   const Module& module);
+  [[nodiscard]] bool is_starting(pid_t pid) const;
+  [[nodiscard]] bool was_late(pid_t pid) const;
   void hook_loader(pid_t pid, TracedProcess& process, const Module& module);
   [[nodiscard]] Result<void> hook_start(pid_t pid, TracedProcess& process);
   void announce(const Module& module);
@@ -257,6 +270,7 @@ class Tracer {
   std::future<void> pausing_;                  ///< uses what is above
   std::uint32_t last_image_ = 0;
   std::set<std::uint32_t> libpqs_;  ///< modules
+  Holds holds_;
 };
 
 }  // namespace leaktrace::tracer
