@@ -102,13 +102,12 @@ int see_pid_namespace(void* ctx) {
   return 0;
 }
 
-/* The child that user space sacrifices: forked from own_tgid, stopped at exec, killed. */
+/* The child that user space sacrifices: forked from own_tgid, held at exec, killed. */
 pid_t own_tgid;
 pid_t child_tgid;
 __u64 forks;
 __u64 execs;
 __u64 exits;
-long signal_result;
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(see_fork, struct task_struct* parent, struct task_struct* child) {
@@ -127,13 +126,5 @@ int BPF_PROG(see_exec, struct task_struct* task) {
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(see_exit, struct task_struct* task) {
   if (child_tgid && task->tgid == child_tgid) __sync_fetch_and_add(&exits, 1);
-  return 0;
-}
-
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(signal_exec, struct task_struct* task) {
-  if (!child_tgid || task->tgid != child_tgid) return 0;
-  signal_result = bpf_send_signal(10 /* SIGUSR1 */);
-  __sync_fetch_and_add(&execs, 1);
   return 0;
 }

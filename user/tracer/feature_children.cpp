@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <optional>
 
-#include "user/base/file.h"
 #include "user/tracer/feature_programs.h"
+#include "user/tracer/holds.h"
+#include "user/tracer/launcher.h"
 
 namespace leaktrace::tracer {
 namespace {
@@ -44,19 +44,6 @@ class HeldChild {
   ~HeldChild() { end(); }
 
   [[nodiscard]] bool held() const { return held_; }
-
-  /// True when the signal waits to be delivered to the child.
-  [[nodiscard]] bool has_pending(int signal) const {
-    const auto status = read_file(fmt::format("/proc/{}/status", pid_));
-    if (!status) return false;
-    constexpr std::string_view kField = "\nShdPnd:\t";
-    const auto at = status->find(kField);
-    if (at == std::string::npos) return false;
-    std::uint64_t mask = 0;
-    const char* value = status->data() + at + kField.size();
-    std::from_chars(value, status->data() + status->size(), mask, 16);
-    return ((mask >> (signal - 1)) & 1U) != 0;
-  }
 
   void end() {
     if (pid_ <= 0) return;
@@ -98,20 +85,21 @@ Trial try_process_tracepoints(TrialContext& context) {
                                           seen.forks, seen.execs, seen.exits)};
 }
 
-Trial try_send_signal(TrialContext& context) {
-  const auto skeleton = load_programs(context, {"see_fork", "signal_exec"});
-  if (!skeleton) return failed_trial(context, "loading the programs", errno);
-  if (const int error = feature_probe_bpf__attach(skeleton.get()); error != 0)
-    return failed_trial(context, "attaching", -error);
-  const HeldChild child;
-  if (!child.held()) return kNotHeld;
-  const auto& seen = *skeleton->bss;
-  if (seen.execs != 1) return {Finding::State::no, "the exec of the child was not seen"};
-  if (seen.signal_result != 0)
-    return failed_trial(context, "sending", static_cast<int>(-seen.signal_result));
-  if (!child.has_pending(SIGUSR1))
-    return {Finding::State::no, "the signal was sent, but did not arrive"};
-  return {Finding::State::yes, {}};
+// As `leaktrace run` holds what it starts. The program is this very one, which runs nothing.
+Trial try_hold(TrialContext&) {
+  auto launched = Launcher::launch({"/proc/self/exe"});
+  if (!launched) return {Finding::State::unknown, launched.error().what};
+  Holds holds;
+  if (auto taken = holds.take_before_exec(launched->pid()); !taken)
+    return {Finding::State::no, taken.error().what};
+  if (auto begun = launched->release([] {}); !begun)
+    return {Finding::State::unknown, begun.error().what};
+  const auto status = wait_for(launched->pid());
+  const bool held = status && WIFSTOPPED(*status) && holds.on_stop(launched->pid(), *status);
+  ::kill(launched->pid(), SIGKILL);
+  if (status && !WIFEXITED(*status)) wait_for(launched->pid());
+  if (held) return {Finding::State::yes, {}};
+  return {Finding::State::no, "the child did not stop at its exec"};
 }
 
 }  // namespace leaktrace::tracer

@@ -59,7 +59,7 @@ struct TrialContext {
 
 // The same, with a child that is sacrificed (feature_children.cpp).
 [[nodiscard]] Trial try_process_tracepoints(TrialContext& context);
-[[nodiscard]] Trial try_send_signal(TrialContext& context);
+[[nodiscard]] Trial try_hold(TrialContext& context);
 
 // Facts about the system, read from /proc and /sys (feature_environment.cpp).
 [[nodiscard]] Trial try_btf(TrialContext& context);

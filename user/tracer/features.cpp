@@ -118,8 +118,10 @@ constexpr Check kChecks[] = {
     {"process_tracepoints", "forks, execs and exits are seen", Weight::required,
      &Features::process_tracepoints, try_process_tracepoints,
      "nothing can be traced: children and new programs would be counted wrongly"},
-    {"send_signal", "a process can be stopped as it starts", Weight::useful, &Features::send_signal,
-     try_send_signal, "leaktrace run may miss what a program acquires in its first milliseconds"},
+    {"hold", "a process can be held as it starts (ptrace)", Weight::useful, &Features::hold,
+     try_hold,
+     "leaktrace run refuses to start a program, for it would miss how that begins: start "
+     "it, and attach to it"},
     {"map_files", "mapped files can be opened", Weight::useful, &Features::map_files, try_map_files,
      "libraries are opened by their path: one that was deleted or replaced while in use cannot be "
      "read, and its functions have no names"},

@@ -40,7 +40,7 @@ struct Features {
   bool uprobe_session = false;         ///< one program for entry and return (6.13)
   bool uretprobe_seccomp = false;      ///< a return probe does not trip a process's seccomp filter
   bool process_tracepoints = false;    ///< tp_btf sched_process_fork, _exec and _exit
-  bool send_signal = false;            ///< bpf_send_signal from a tracepoint
+  bool hold = false;                   ///< ptrace stops a child at its exec
   bool map_files = false;              ///< files can be opened through /proc/PID/map_files
   bool initial_pid_namespace = false;  ///< process ids are the same here and in BPF programs
 

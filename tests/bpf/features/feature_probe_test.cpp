@@ -72,7 +72,7 @@ TEST_F(FeatureProbe, FlagsSayWhatTheFindingsSay) {
   EXPECT_EQ(features_->uprobe_multi, state_of("uprobe_multi") == State::yes);
   EXPECT_EQ(features_->uprobe_multi_pid, state_of("uprobe_multi_pid") == State::yes);
   EXPECT_EQ(features_->uprobe_session, state_of("uprobe_session") == State::yes);
-  EXPECT_EQ(features_->send_signal, state_of("send_signal") == State::yes);
+  EXPECT_EQ(features_->hold, state_of("hold") == State::yes);
   EXPECT_EQ(features_->map_files, state_of("map_files") == State::yes);
 }
 
@@ -93,9 +93,9 @@ TEST_F(FeatureProbe, AgreesWithWhatIsKnownOfThisKernel) {
     EXPECT_EQ(state_of(known.id), kernel >= known.since ? State::yes : State::no) << known.id;
 }
 
-TEST_F(FeatureProbe, AChildCanBeFollowedAndSignalledAtExec) {
+TEST_F(FeatureProbe, AChildCanBeFollowedAndHeldAtExec) {
   EXPECT_EQ(state_of("process_tracepoints"), State::yes);
-  EXPECT_EQ(state_of("send_signal"), State::yes);
+  EXPECT_EQ(state_of("hold"), State::yes);
 }
 
 // No kernel puts the return address back for an unwinder.
