@@ -15,6 +15,7 @@
 
 #include "tests/runtime/leaktrace.h"
 #include "tests/runtime/postgres_truth.h"
+#include "tests/unit/tracer/huge_symbols.h"
 
 namespace leaktrace::runtime {
 namespace {
@@ -226,6 +227,29 @@ TEST_F(PerfMapProcess, KilledInTheMiddleOfATraceReadsTheMapAgainAndSaysSo) {
   EXPECT_EQ(report.outstanding("other", "heap"), (Amount{1, 200'000}));
   EXPECT_THAT(report.json().at("file_losses").dump(),
               HasSubstr("the process that reads it was killed (SIGKILL)"));
+}
+
+// ---- ELF files
+// ------------------------------------------------------------------------------------
+
+class ElfProcess : public RuntimeTest {};
+
+// Some billion symbols in a file that takes no room on disk.
+TEST_F(ElfProcess, AFileThatTakesTooMuchIsALossAndTheTraceGoesOn) {
+  const std::string hostile = dir_.file("hostile.so");
+  tracer::test::write_huge_symbols(hostile, 20, std::uint64_t{1} << 30);
+  Process target({testprog("map_code"), hostile});
+  ASSERT_TRUE(target.wait_for_line("running"));
+  Attached attached({target.pid()}, exactly({"--verbose"}));
+  expect_no_privilege(wait_for_worker(attached.process().pid(), "lt-elf"));
+  target.signal(SIGUSR2);
+  ASSERT_TRUE(target.wait_for_line("leaked"));
+  const Report report = attached.stop();
+  EXPECT_EQ(attached.outcome().status, 0) << attached.outcome().err;
+  EXPECT_EQ(report.outstanding("leak_block"), (Amount{100, 6400}));
+  const std::string losses = report.json().at("file_losses").dump();
+  EXPECT_THAT(losses, HasSubstr("hostile.so"));
+  EXPECT_THAT(losses, HasSubstr("its functions are not hooked: the process that reads it took "));
 }
 
 }  // namespace

@@ -189,7 +189,9 @@ Result<int> run_command(const ReportCommand& command) {
 
 Result<int> run_command(const DoctorCommand& command) {
   if (!command.probes.empty()) {
-    auto listing = list_probes(command.probes);
+    auto workers = make_workers();
+    if (!workers) return workers.unexpected();
+    auto listing = list_probes(command.probes, *workers->elf);
     if (!listing) return listing.unexpected();
     std::string text = command.json ? probe_listing_json(*listing) : probe_listing_text(*listing);
     if (auto written = write_all(STDOUT_FILENO, text); !written) return written.unexpected();

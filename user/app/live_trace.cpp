@@ -149,6 +149,7 @@ Result<void> LiveTrace::open() {
   options.rows = wanted_rows(config_.kinds, config_.trace.sees_free);
   options.mode = probe_mode_;
   options.follow = config_.trace.follow;
+  options.elf = outputs_.workers.elf;
   options.trampolines = !config_.trace.no_trampolines;
   options.unwind_cache = config_.trace.unwind_cache.value_or(unwind::default_cache_folder());
   auto overhead = OverheadControl::create({.budget_percent = config_.trace.budget_percent,

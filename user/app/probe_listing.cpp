@@ -48,7 +48,8 @@ std::vector<std::string> wanted_names(const std::vector<catalog::Row>& rows) {
   return names;
 }
 
-Result<tracer::Module> open_module(const std::string& path, const std::vector<catalog::Row>& rows) {
+Result<tracer::Module> open_module(const std::string& path, const std::vector<catalog::Row>& rows,
+                                   tracer::ElfReader& reader) {
   tracer::Module module;
   module.path = path;
   module.fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -56,12 +57,13 @@ Result<tracer::Module> open_module(const std::string& path, const std::vector<ca
   struct stat status {};
   if (::fstat(module.fd.get(), &status) != 0) return fail(describe_errno(path, errno));
   if (!S_ISREG(status.st_mode)) return fail(path + " is no file with code");
-  auto image = tracer::ElfImage::read(module.fd.get(), wanted_names(rows));
-  if (!image) return fail(path + ": " + image.error().what, image.error().advice);
-  if (tracer::machine_of(image->machine) != tracer::kOwnMachine) {
+  auto contents = reader.read(module.fd.get(), wanted_names(rows));
+  if (!contents) return fail(path + ": " + contents.error().what);
+  if (!contents->not_elf.empty()) return fail(path + ": " + contents->not_elf);
+  if (tracer::machine_of(contents->image.machine) != tracer::kOwnMachine) {
     return fail(path + " is for another machine");
   }
-  module.image = std::move(*image);
+  module.image = std::move(contents->image);
   return module;
 }
 
@@ -140,15 +142,15 @@ Result<std::string> find_library(const std::string& name) {
   return fail(fmt::format("no library {} in the standard folders", name), "give its path");
 }
 
-Result<ProbeListing> list_probes(const std::string& name) {
+Result<ProbeListing> list_probes(const std::string& name, tracer::ElfReader& reader) {
   auto path = find_library(name);
   if (!path) return path.unexpected();
   const auto all = catalog::memory_rows();
   const std::vector<catalog::Row> rows(all.begin(), all.end());
-  auto module = open_module(*path, rows);
+  auto module = open_module(*path, rows, reader);
   if (!module) return module.unexpected();
   ProbeListing listing{.path = *path, .probes = {}, .trial = tracer::site_trial()};
-  for (tracer::Hook& hook : tracer::find_hooks(rows, *module, listing.trial.emulated)) {
+  for (tracer::Hook& hook : tracer::find_hooks(rows, *module, reader, listing.trial.emulated)) {
     const catalog::Row& row = rows[hook.row];
     listing.probes.push_back({row.symbol, std::move(hook), row.needs_return()});
   }

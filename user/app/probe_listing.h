@@ -31,7 +31,7 @@ struct ProbeListing {
 /// Chooses the probes of a library or executable on the running kernel, as tracing would. An error
 /// when there is no such file, when it is none of this machine, and when it has no function that
 /// leaktrace hooks.
-[[nodiscard]] Result<ProbeListing> list_probes(const std::string& name);
+[[nodiscard]] Result<ProbeListing> list_probes(const std::string& name, tracer::ElfReader& reader);
 
 /// For a person, ending in a newline.
 [[nodiscard]] std::string probe_listing_text(const ProbeListing& listing);

@@ -7,18 +7,21 @@
 #include "user/postgres/remote_sql.h"
 #include "user/symbolize/remote_jit_maps.h"
 #include "user/symbolize/remote_symbolizer.h"
+#include "user/tracer/remote_elf_reader.h"
 
 namespace leaktrace::app {
 
 Result<Workers> make_workers() {
-  auto sandboxes = Sandbox::create({symbolize::RemoteSymbolizer::work(),
-                                    symbolize::RemoteJitMaps::work(), postgres::RemoteSql::work()});
+  auto sandboxes =
+      Sandbox::create({symbolize::RemoteSymbolizer::work(), symbolize::RemoteJitMaps::work(),
+                       postgres::RemoteSql::work(), tracer::RemoteElfReader::work()});
   if (!sandboxes) return sandboxes.unexpected();
   auto next = sandboxes->begin();
   Workers workers;
   workers.symbolizer = std::make_unique<symbolize::RemoteSymbolizer>(std::move(*next++));
   workers.perf_maps = std::make_shared<symbolize::RemoteJitMaps>(std::move(*next++));
   workers.sql = std::make_shared<postgres::RemoteSql>(std::move(*next++));
+  workers.elf = std::make_shared<tracer::RemoteElfReader>(std::move(*next++));
   return workers;
 }
 

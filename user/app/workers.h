@@ -7,6 +7,7 @@
 #include "user/postgres/sql_reader.h"
 #include "user/symbolize/jit_maps.h"
 #include "user/symbolize/symbolizer.h"
+#include "user/tracer/elf_reader.h"
 
 namespace leaktrace::app {
 
@@ -16,6 +17,7 @@ struct Workers {
   std::unique_ptr<symbolize::Symbolizer> symbolizer;  ///< debug information
   std::shared_ptr<symbolize::JitMaps> perf_maps;
   std::shared_ptr<postgres::SqlReader> sql;
+  std::shared_ptr<tracer::ElfReader> elf;  ///< symbol tables and code, for hooking
 };
 
 /// Forks: before anything else is done. A process of each kind is started when it is needed first.

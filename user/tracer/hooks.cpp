@@ -11,8 +11,6 @@
 #include <string_view>
 #include <utility>
 
-#include "user/tracer/function_exits.h"
-
 namespace leaktrace::tracer {
 namespace {
 
@@ -27,31 +25,6 @@ std::set<unsigned> kinds_given_back(const std::vector<const Hook*>& hooks,
   return kinds;
 }
 
-/// Decides for each hook how its return is seen.
-class ReturnChooser {
- public:
-  ReturnChooser(const Module& module, const ClassSet& emulated, Trampolines trampolines)
-      : module_(module), emulated_(emulated), trampolines_(trampolines) {}
-
-  void choose(Hook& hook, const catalog::Row& row, const FunctionSymbol& function) {
-    if (!row.needs_return() || may_have_trampoline(row, module_.image, trampolines_)) return;
-    if (!finder_) finder_ = ExitFinder::open(module_.fd.get(), module_.image, emulated_);
-    if (!*finder_) {
-      hook.declined = "its returns cannot be found: " + finder_->error().what;
-      return;
-    }
-    FunctionExits exits = (*finder_)->find(function);
-    if (!exits.declined.empty()) hook.declined = "its returns cannot be found: " + exits.declined;
-    hook.returns = std::move(exits.returns);
-  }
-
- private:
-  const Module& module_;
-  const ClassSet& emulated_;
-  Trampolines trampolines_;
-  std::optional<Result<ExitFinder>> finder_;
-};
-
 /// Why a function must not be hooked in a process; empty: it may.
 std::string objection(const Hook& hook, const Module& module, const MappedCode& code) {
   if (!hook.declined.empty()) return hook.declined;
@@ -61,6 +34,15 @@ std::string objection(const Hook& hook, const Module& module, const MappedCode& 
     why = code.objection(module.fd.get(), site);
   }
   return why;
+}
+
+void take(HookPlace place, Hook& hook) {
+  hook.site = std::move(place.site);
+  hook.returns = std::move(place.exits.returns);
+  hook.declined = std::move(place.declined);
+  if (hook.declined.empty() && !place.exits.declined.empty()) {
+    hook.declined = "its returns cannot be found: " + place.exits.declined;
+  }
 }
 
 bool maps_file(const std::vector<Mapping>& maps, const Mapping& file) {
@@ -93,9 +75,9 @@ std::uint64_t Hook::return_cookie(const ProbeSite& at) const {
 }
 
 std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module& module,
-                             const ClassSet& emulated, Trampolines trampolines) {
+                             ElfReader& reader, const ClassSet& emulated, Trampolines trampolines) {
   std::vector<std::uint32_t> found;
-  std::vector<SiteRequest> requests;
+  std::vector<HookRequest> requests;
   std::set<std::uint64_t> taken;
   for (std::uint32_t i = 0; i < rows.size(); ++i) {
     if (rows[i].applies == catalog::Applies::unless_object_imports_malloc &&
@@ -105,17 +87,23 @@ std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows, const Module
     for (const FunctionSymbol& function : module.image.functions) {
       if (function.name != rows[i].symbol || !taken.insert(function.file_offset).second) continue;
       found.push_back(i);
-      requests.push_back({function, needs_of(rows[i])});
+      const bool exits =
+          rows[i].needs_return() && !may_have_trampoline(rows[i], module.image, trampolines);
+      requests.push_back({.site = {function, needs_of(rows[i])}, .exits = exits});
     }
   }
-  std::vector<ProbeSite> sites = choose_sites(module.fd.get(), module.image, requests, emulated);
   std::vector<Hook> hooks;
-  ReturnChooser returns(module, emulated, trampolines);
+  if (found.empty()) return hooks;
+  auto places = reader.find_places(module.fd.get(), module.image, requests, emulated);
   for (std::size_t i = 0; i < found.size(); ++i) {
     Hook& hook = hooks.emplace_back();
     hook.row = found[i];
-    hook.site = std::move(sites[i]);
-    returns.choose(hook, rows[found[i]], requests[i].function);
+    if (places) {
+      take(std::move(places->at(i)), hook);
+    } else {
+      hook.site.entry = hook.site.offset = requests[i].site.function.file_offset;
+      hook.declined = "its code could not be looked at: " + places.error().what;
+    }
   }
   return hooks;
 }

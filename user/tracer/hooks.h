@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "user/catalog/row.h"
+#include "user/tracer/elf_reader.h"
 #include "user/tracer/mapped_code.h"
 #include "user/tracer/modules.h"
 #include "user/tracer/probe_site.h"
@@ -46,9 +47,11 @@ struct ProbeLoss {
 
 /// The functions of the file that rows name, each once, with the best place for a probe on a
 /// kernel that emulates `emulated`, and with how their returns are seen. Two names of one function
-/// (aligned_alloc and memalign in glibc) are hooked by the row that comes first.
+/// (aligned_alloc and memalign in glibc) are hooked by the row that comes first. Where `reader`
+/// cannot tell, all are declined.
 [[nodiscard]] std::vector<Hook> find_hooks(const std::vector<catalog::Row>& rows,
-                                           const Module& module, const ClassSet& emulated,
+                                           const Module& module, ElfReader& reader,
+                                           const ClassSet& emulated,
                                            Trampolines trampolines = Trampolines::where_safe);
 
 /// Declines the functions whose return is seen at their own return instructions, for this reason.

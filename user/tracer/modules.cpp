@@ -47,18 +47,24 @@ const Module* ModuleTable::find_or_open(pid_t pid, const Mapping& mapping) {
     log::warning(
         "cannot open {} of process {}: its functions are not traced and have no names ({})",
         mapping.path, pid, fd.error().what);
-  } else if (auto image = ElfImage::read(module->fd.get(), wanted_)) {
-    module->image = std::move(*image);
-    module->on_overlay = is_on_overlay(module->fd.get());
-    if (find_function(module->image, kPythonEvaluation) != nullptr) {
-      module->python = read_python_image(module->fd.get());
-    }
   } else {
-    log::debug("{}: {}", mapping.path, image.error().message());
+    read(*module);
   }
   entry->second = module.get();
   modules_.push_back(std::move(module));
   return entry->second;
+}
+
+void ModuleTable::read(Module& module) {
+  auto contents = reader_->read(module.fd.get(), wanted_);
+  if (!contents) {
+    module.unread = contents.error().what;
+    return;
+  }
+  if (!contents->not_elf.empty()) log::debug("{}: {}", module.path, contents->not_elf);
+  module.image = std::move(contents->image);
+  module.python = contents->python;
+  module.on_overlay = contents->not_elf.empty() && is_on_overlay(module.fd.get());
 }
 
 std::vector<const Module*> ModuleTable::layers_of(const Module& module, pid_t pid,

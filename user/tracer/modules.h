@@ -14,6 +14,7 @@
 #include "user/base/foreign_file.h"
 #include "user/base/unique_fd.h"
 #include "user/tracer/elf_image.h"
+#include "user/tracer/elf_reader.h"
 #include "user/tracer/procfs.h"
 #include "user/tracer/python_image.h"
 
@@ -28,6 +29,7 @@ struct Module {
   UniqueFd fd;
   ElfImage image;                     ///< empty when the file could not be read as ELF
   std::optional<PythonImage> python;  ///< of a file that has CPython's interpreter
+  std::string unread;                 ///< why it is not known what the file has
   bool on_overlay = false;
   /// Of a file in a layer of an overlay: the module of the file that processes name (layers_of).
   const Module* original = nullptr;
@@ -37,8 +39,9 @@ struct Module {
 /// however many processes map it.
 class ModuleTable {
  public:
-  /// `wanted`: the function names that ElfImage looks for.
-  explicit ModuleTable(std::vector<std::string> wanted) : wanted_(std::move(wanted)) {}
+  /// `wanted`: the function names that ElfImage looks for. `reader` reads the files.
+  ModuleTable(std::vector<std::string> wanted, std::shared_ptr<ElfReader> reader)
+      : wanted_(std::move(wanted)), reader_(std::move(reader)) {}
 
   /// The module of a mapping of a file, opened and read when it is new. Never null; lives as long
   /// as the table.
@@ -53,7 +56,10 @@ class ModuleTable {
   [[nodiscard]] const std::vector<std::unique_ptr<Module>>& all() const { return modules_; }
 
  private:
+  void read(Module& module);
+
   std::vector<std::string> wanted_;
+  std::shared_ptr<ElfReader> reader_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, const Module*> by_inode_;  ///< device, inode
   std::map<std::pair<std::uint64_t, std::uint64_t>, const Module*> layers_;    ///< likewise
   std::vector<std::unique_ptr<Module>> modules_;

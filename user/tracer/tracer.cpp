@@ -48,7 +48,7 @@ Tracer::Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOpti
       unwind_(std::move(unwind)),
       options_(std::move(options)),
       listener_(std::move(listener)),
-      modules_(wanted_symbols(options_.rows)) {}
+      modules_(wanted_symbols(options_.rows), options_.elf) {}
 
 Result<std::unique_ptr<Tracer>> Tracer::create(TracerOptions options, TracerListener listener) {
   auto engine = Engine::load(options.limits, options.rows, options.mode);
@@ -200,7 +200,8 @@ void Tracer::learn_go(pid_t pid, TracedProcess& process, const std::vector<Mappi
 const std::vector<Hook>& Tracer::hooks_of(const Module& module, Trampolines trampolines) {
   auto [found, is_new] = hooks_.try_emplace({module.id, trampolines});
   if (!is_new) return found->second;
-  found->second = find_hooks(options_.rows, module, site_trial().emulated, trampolines);
+  found->second =
+      find_hooks(options_.rows, module, *options_.elf, site_trial().emulated, trampolines);
   if (std::ranges::any_of(found->second, &Hook::has_own_returns)) {
     const std::string& why = objection_to_own_returns();
     if (!why.empty()) decline_own_returns(found->second, why);
@@ -285,7 +286,11 @@ void Tracer::hook_loader(pid_t pid, TracedProcess& process, const Module& module
 }
 
 void Tracer::announce(const Module& module) {
-  if (announced_.insert(module.id).second) listener_.on_module(module);
+  if (!announced_.insert(module.id).second) return;
+  listener_.on_module(module);
+  if (module.unread.empty() || !listener_.on_probe_loss) return;
+  listener_.on_probe_loss(
+      {.path = module.path, .count = 0, .why = "its functions are not hooked: " + module.unread});
 }
 
 void Tracer::on_fork(const lt_event_process& event) {

@@ -20,6 +20,7 @@
 #include "user/catalog/allocators.h"
 #include "user/catalog/row.h"
 #include "user/tracer/address_space.h"
+#include "user/tracer/elf_reader.h"
 #include "user/tracer/engine.h"
 #include "user/tracer/holds.h"
 #include "user/tracer/hooks.h"
@@ -38,6 +39,7 @@ struct TracerOptions {
   bool follow = false;       ///< trace the children too
   bool trampolines = true;   ///< false: no return trampolines, whatever the kernel does with them
   std::string unwind_cache;  ///< folder of unwind tables on disk; empty: none
+  std::shared_ptr<ElfReader> elf = std::make_shared<ElfReader>();
 };
 
 /// CPython's interpreter in a process.

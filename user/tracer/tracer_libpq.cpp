@@ -4,7 +4,6 @@
 #include <string_view>
 
 #include "user/base/log.h"
-#include "user/tracer/libpq_layout.h"
 #include "user/tracer/tracer.h"
 
 namespace leaktrace::tracer {
@@ -67,7 +66,8 @@ void Tracer::learn_libpq(const Module& module, std::vector<Hook>& hooks) {
   };
   if (std::ranges::none_of(hooks, is_libpqs)) return;
   if (libpqs_.size() + 1 >= LT_PG_MAX_LAYOUTS) return;
-  lt_pg_layout layout = libpq_layout(module.fd.get(), module.image).value_or(no_layout());
+  lt_pg_layout layout =
+      options_.elf->find_libpq_layout(module.fd.get(), module.image).value_or(no_layout());
   layout.async_status = async_status_of(layout);
   const auto first = std::ranges::find_if(hooks, is_libpqs);
   if (const ElfImage::Segment* code = code_of(module.image, first->site.offset);

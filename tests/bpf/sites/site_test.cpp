@@ -206,7 +206,8 @@ TEST_P(Sites, SeeTheCallsThatTheFirstBytesSee) {
   if (path.empty()) GTEST_SKIP() << library << " is not installed";
   const auto rows = all_rows();
   const Module module = open_module(path, rows);
-  const auto hooks = tracer::find_hooks(rows, module, tracer::site_trial().emulated);
+  tracer::ElfReader reader;
+  const auto hooks = tracer::find_hooks(rows, module, reader, tracer::site_trial().emulated);
   ASSERT_GE(hooks.size(), 8U);
   ASSERT_LE(3 * hooks.size(), std::size_t{SITE_COUNTER_PROBES});
 
@@ -252,7 +253,8 @@ TEST(GlibcSites, FreeIsProbedAtItsBranch) {
   Dl_info libc{};
   ASSERT_NE(::dladdr(reinterpret_cast<void*>(&::free), &libc), 0);
   const Module module = open_module(libc.dli_fname, rows);
-  const auto hooks = tracer::find_hooks(rows, module, tracer::always_emulated());
+  tracer::ElfReader reader;
+  const auto hooks = tracer::find_hooks(rows, module, reader, tracer::always_emulated());
   const auto free = std::ranges::find_if(
       hooks, [&](const Hook& hook) { return rows[hook.row].symbol == "free"; });
   ASSERT_NE(free, hooks.end());
