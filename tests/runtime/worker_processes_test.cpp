@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The processes that read for leaktrace what a program controls: debug information, SQL, the maps
-// of just-in-time compilers. They have no privilege; whatever becomes of one, the trace goes on,
-// and the report says what it lacks.
+// of just-in-time compilers, ELF files and their unwind information. They have no privilege;
+// whatever becomes of one, the trace goes on, and the report says what it lacks.
 #include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <signal.h>
@@ -240,8 +240,12 @@ TEST_F(ElfProcess, AFileThatTakesTooMuchIsALossAndTheTraceGoesOn) {
   tracer::test::write_huge_symbols(hostile, 20, std::uint64_t{1} << 30);
   Process target({testprog("map_code"), hostile});
   ASSERT_TRUE(target.wait_for_line("running"));
-  Attached attached({target.pid()}, exactly({"--verbose"}));
-  expect_no_privilege(wait_for_worker(attached.process().pid(), "lt-elf"));
+  Attached attached({target.pid()}, exactly({"--unwind-cache", dir_.file("cache")}));
+  const pid_t leaktrace = attached.process().pid();
+  expect_no_privilege(wait_for_worker(leaktrace, "lt-elf"));
+  const auto unwinders = workers_of(leaktrace, "lt-unwind");
+  EXPECT_THAT(unwinders, testing::Not(testing::IsEmpty()));
+  for (const pid_t unwinder : unwinders) expect_no_privilege(unwinder);
   target.signal(SIGUSR2);
   ASSERT_TRUE(target.wait_for_line("leaked"));
   const Report report = attached.stop();

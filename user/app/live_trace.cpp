@@ -150,6 +150,7 @@ Result<void> LiveTrace::open() {
   options.mode = probe_mode_;
   options.follow = config_.trace.follow;
   options.elf = outputs_.workers.elf;
+  options.tables = outputs_.workers.tables;
   options.trampolines = !config_.trace.no_trampolines;
   options.unwind_cache = config_.trace.unwind_cache.value_or(unwind::default_cache_folder());
   auto overhead = OverheadControl::create({.budget_percent = config_.trace.budget_percent,

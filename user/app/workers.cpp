@@ -8,13 +8,15 @@
 #include "user/symbolize/remote_jit_maps.h"
 #include "user/symbolize/remote_symbolizer.h"
 #include "user/tracer/remote_elf_reader.h"
+#include "user/unwind/remote_tables.h"
 
 namespace leaktrace::app {
 
 Result<Workers> make_workers() {
   auto sandboxes =
       Sandbox::create({symbolize::RemoteSymbolizer::work(), symbolize::RemoteJitMaps::work(),
-                       postgres::RemoteSql::work(), tracer::RemoteElfReader::work()});
+                       postgres::RemoteSql::work(), tracer::RemoteElfReader::work(),
+                       unwind::RemoteTables::work(), unwind::RemoteTables::work()});
   if (!sandboxes) return sandboxes.unexpected();
   auto next = sandboxes->begin();
   Workers workers;
@@ -22,6 +24,9 @@ Result<Workers> make_workers() {
   workers.perf_maps = std::make_shared<symbolize::RemoteJitMaps>(std::move(*next++));
   workers.sql = std::make_shared<postgres::RemoteSql>(std::move(*next++));
   workers.elf = std::make_shared<tracer::RemoteElfReader>(std::move(*next++));
+  while (next != sandboxes->end()) {
+    workers.tables.push_back(std::make_shared<unwind::RemoteTables>(std::move(*next++)));
+  }
   return workers;
 }
 

@@ -8,6 +8,7 @@
 #include "user/symbolize/jit_maps.h"
 #include "user/symbolize/symbolizer.h"
 #include "user/tracer/elf_reader.h"
+#include "user/tracer/unwind_loader.h"
 
 namespace leaktrace::app {
 
@@ -17,6 +18,7 @@ struct Workers {
   std::unique_ptr<symbolize::Symbolizer> symbolizer;  ///< debug information
   std::shared_ptr<symbolize::JitMaps> perf_maps;
   std::shared_ptr<postgres::SqlReader> sql;
+  tracer::UnwindLoader::Sources tables;    ///< unwind information
   std::shared_ptr<tracer::ElfReader> elf;  ///< symbol tables and code, for hooking
 };
 

@@ -53,10 +53,11 @@ Tracer::Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOpti
 Result<std::unique_ptr<Tracer>> Tracer::create(TracerOptions options, TracerListener listener) {
   auto engine = Engine::load(options.limits, options.rows, options.mode);
   if (!engine) return engine.unexpected();
-  auto unwind = UnwindFollower::create(
-      engine->unwind_maps(),
-      {.most_row_bytes = options.limits.unwind_bytes, .cache_folder = options.unwind_cache},
-      listener.on_unwind_loss);
+  auto unwind = UnwindFollower::create(engine->unwind_maps(),
+                                       {.most_row_bytes = options.limits.unwind_bytes,
+                                        .cache_folder = options.unwind_cache,
+                                        .sources = options.tables},
+                                       listener.on_unwind_loss);
   if (!unwind) return unwind.unexpected();
   return std::unique_ptr<Tracer>(
       new Tracer(std::move(*engine), std::move(*unwind), std::move(options), std::move(listener)));
@@ -184,11 +185,13 @@ Trampolines Tracer::trampolines_in(pid_t pid) const {
   return go ? Trampolines::never : Trampolines::where_safe;
 }
 
-// Where probes are shared with other processes, the BPF side keeps trampolines out of this one.
+// A file that could not be read may be one of Go's. Where probes are shared with other processes,
+// the BPF side keeps trampolines out of this one.
 void Tracer::learn_go(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps) {
   process.go = std::ranges::any_of(maps, [&](const Mapping& mapping) {
-    return mapping.executable && mapping.is_file() &&
-           modules_.find_or_open(pid, mapping)->image.marks.go;
+    if (!mapping.executable || !mapping.is_file()) return false;
+    const Module& module = *modules_.find_or_open(pid, mapping);
+    return module.image.marks.go || !module.unread.empty();
   });
   if (!process.go || !options_.follow) return;
   auto known = engine_.process(pid);

@@ -40,6 +40,8 @@ struct TracerOptions {
   bool trampolines = true;   ///< false: no return trampolines, whatever the kernel does with them
   std::string unwind_cache;  ///< folder of unwind tables on disk; empty: none
   std::shared_ptr<ElfReader> elf = std::make_shared<ElfReader>();
+  /// Of unwind tables: each is used by a thread of its own.
+  UnwindLoader::Sources tables{std::make_shared<unwind::TableSource>()};
 };
 
 /// CPython's interpreter in a process.

@@ -32,7 +32,7 @@ Result<std::unique_ptr<UnwindFollower>> UnwindFollower::create(
     std::function<void(const UnwindLoss&)> on_loss) {
   auto tables = UnwindTables::create(fds, options.most_row_bytes);
   if (!tables) return tables.unexpected();
-  auto loader = UnwindLoader::start(open_cache(options.cache_folder), options.threads);
+  auto loader = UnwindLoader::start(open_cache(options.cache_folder), options.sources);
   if (!loader) return loader.unexpected();
   return std::unique_ptr<UnwindFollower>(
       new UnwindFollower(std::move(*tables), std::move(*loader), std::move(on_loss)));

@@ -45,9 +45,9 @@ struct UnwindLoss {
 class UnwindFollower {
  public:
   struct Options {
-    uint64_t most_row_bytes = 0;  ///< bound of the rows' kernel memory
-    std::string cache_folder;     ///< of unwind::TableCache; empty: none
-    unsigned threads = 2;
+    uint64_t most_row_bytes = 0;    ///< bound of the rows' kernel memory
+    std::string cache_folder;       ///< of unwind::TableCache; empty: none
+    UnwindLoader::Sources sources;  ///< one at least
   };
   enum class Tables {
     waited_for,  ///< the process's next stack is whole

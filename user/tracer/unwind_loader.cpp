@@ -4,7 +4,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <exception>
@@ -19,9 +18,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// A file that leaves no memory for its table must end neither the thread nor the trace.
-Result<unwind::Table> compile(int fd) {
+Result<unwind::Table> compile(unwind::TableSource& source, int fd) {
   try {
-    return unwind::read_table(fd);
+    return source.read(fd);
   } catch (const std::exception& error) {
     return fail(std::string("cannot read its unwind information: ") + error.what());
   }
@@ -30,13 +29,13 @@ Result<unwind::Table> compile(int fd) {
 }  // namespace
 
 Result<std::unique_ptr<UnwindLoader>> UnwindLoader::start(std::unique_ptr<unwind::TableCache> cache,
-                                                          unsigned threads) {
+                                                          const Sources& sources) {
   UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event) return fail(describe_errno("cannot make an event descriptor", errno));
   std::unique_ptr<UnwindLoader> loader(new UnwindLoader(std::move(cache), std::move(event)));
   try {
-    for (unsigned i = 0; i < std::max(threads, 1U); ++i) {
-      loader->threads_.emplace_back([self = loader.get()] { self->work(); });
+    for (const std::shared_ptr<unwind::TableSource>& source : sources) {
+      loader->threads_.emplace_back([self = loader.get(), source] { self->work(*source); });
     }
   } catch (const std::exception& error) {
     return fail(std::string("cannot start a thread: ") + error.what());
@@ -62,7 +61,7 @@ void UnwindLoader::request(UnwindRequest request) {
   work_to_do_.notify_one();
 }
 
-void UnwindLoader::work() {
+void UnwindLoader::work(unwind::TableSource& source) {
   for (;;) {
     std::unique_lock lock(mutex_);
     work_to_do_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
@@ -70,11 +69,11 @@ void UnwindLoader::work() {
     const UnwindRequest request = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    load(request);
+    load(request, source);
   }
 }
 
-void UnwindLoader::load(const UnwindRequest& request) {
+void UnwindLoader::load(const UnwindRequest& request, unwind::TableSource& source) {
   const auto start = Clock::now();
   const auto seconds = [start] {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -87,7 +86,7 @@ void UnwindLoader::load(const UnwindRequest& request) {
       return;
     }
   }
-  const auto table = std::make_shared<Result<unwind::Table>>(compile(request.fd.get()));
+  const auto table = std::make_shared<Result<unwind::Table>>(compile(source, request.fd.get()));
   hand_over({key, table, false, seconds()});
   if (!cache_ || !*table) return;
   // Whoever waits for the table does not wait for the disk.

@@ -14,6 +14,7 @@
 #include "user/base/unique_fd.h"
 #include "user/unwind/table.h"
 #include "user/unwind/table_cache.h"
+#include "user/unwind/table_source.h"
 
 namespace leaktrace::tracer {
 
@@ -41,9 +42,11 @@ struct LoadedUnwindTable {
 /// functions are called from one thread.
 class UnwindLoader {
  public:
-  /// `cache` may be null: then nothing is kept.
+  using Sources = std::vector<std::shared_ptr<unwind::TableSource>>;
+
+  /// `cache` may be null: then nothing is kept. A thread for each of the sources, one at least.
   [[nodiscard]] static Result<std::unique_ptr<UnwindLoader>> start(
-      std::unique_ptr<unwind::TableCache> cache, unsigned threads);
+      std::unique_ptr<unwind::TableCache> cache, const Sources& sources);
   /// Waits for the tables that are being read; what is only queued is dropped.
   ~UnwindLoader();
   UnwindLoader(const UnwindLoader&) = delete;
@@ -62,8 +65,8 @@ class UnwindLoader {
  private:
   UnwindLoader(std::unique_ptr<unwind::TableCache> cache, UniqueFd done_event)
       : cache_(std::move(cache)), done_event_(std::move(done_event)) {}
-  void work();
-  void load(const UnwindRequest& request);
+  void work(unwind::TableSource& source);
+  void load(const UnwindRequest& request, unwind::TableSource& source);
   void hand_over(LoadedUnwindTable loaded);
   [[nodiscard]] std::vector<LoadedUnwindTable> take_done();
 
