@@ -8,23 +8,6 @@
 #include "user/output/diff_format.h"
 
 namespace leaktrace::app {
-namespace {
-
-std::string check_format(std::string& name) {
-  auto format = output::find_diff_format(name);
-  return format ? std::string() : format.error().message();
-}
-
-std::string format_help() {
-  std::string help = "Output format (text):";
-  for (const output::DiffFormat& format : output::diff_formats()) {
-    help += fmt::format("\n  {:<8}{}", format.name, format.summary);
-  }
-  return help;
-}
-
-}  // namespace
-
 void add_diff_options(CLI::App& command, DiffLine& line) {
   command.add_option("old", line.command.older, "The recording to compare with")
       ->required()
@@ -33,9 +16,7 @@ void add_diff_options(CLI::App& command, DiffLine& line) {
       ->required()
       ->option_text("NEW");
   auto* group = command.add_option_group("Report");
-  group->add_option("--format", line.command.format, format_help())
-      ->transform(CLI::Validator(check_format, "FORMAT"))
-      ->option_text("FORMAT");
+  add_format_option(*group, line.command.format, output::diff_formats(), output::find_diff_format);
   group
       ->add_option("-o,--output", line.command.output,
                    "Write the difference to this file, whole or not at all")

@@ -67,19 +67,6 @@ std::string parse_positive_seconds(std::string& text) {
   return wrong;
 }
 
-std::string check_format(std::string& name) {
-  auto format = output::find_format(name);
-  return format ? std::string() : format.error().message();
-}
-
-std::string format_help() {
-  std::string help = "Output format (text):";
-  for (const output::Format& format : output::formats()) {
-    help += fmt::format("\n  {:<8}{}", format.name, format.summary);
-  }
-  return help;
-}
-
 /// Linux, include/linux/threads.h: PID_MAX_LIMIT.
 constexpr std::uint64_t kMostPid = 1U << 22;
 
@@ -127,9 +114,7 @@ std::string parse_cache_folder(std::string& folder) {
 
 void add_report_options(CLI::App& command, Line& line) {
   auto* group = command.add_option_group("Report");
-  group->add_option("--format", line.report.format, format_help())
-      ->transform(CLI::Validator(check_format, "FORMAT"))
-      ->option_text("FORMAT");
+  add_format_option(*group, line.report.format, output::formats(), output::find_format);
   group
       ->add_option("-o,--output", line.report.output,
                    "Write the last report to this file, whole or not at all")
