@@ -3,12 +3,11 @@
 // Allocation functions that end, or are looked at, in another way than by returning: the program
 // must not notice that it is traced, nor that another one is, and what is counted must be right.
 #include <gmock/gmock.h>
-#include <signal.h>
 
 #include <memory>
-#include <sstream>
 
 #include "tests/runtime/leaktrace.h"
+#include "tests/runtime/waiting_program.h"
 
 namespace leaktrace::runtime {
 namespace {
@@ -23,34 +22,13 @@ struct Returning {
 
 constexpr const char* kRounds = "200";
 
-/// The program, waiting for SIGUSR1.
-class Running {
+class Running : public WaitingProgram {
  public:
   explicit Running(const Returning& what)
-      : process_({testprog("returns/" + what.program), "--wait", "--linger", kRounds},
-                 {.environment = what.preload.empty()
-                                     ? std::vector<std::string>()
-                                     : std::vector<std::string>{"LD_PRELOAD=" + what.preload}}) {
-    EXPECT_TRUE(process_.wait_for_line("ready")) << process_.err();
-  }
-  [[nodiscard]] pid_t pid() const { return process_.pid(); }
-  void begin() { process_.signal(SIGUSR1); }
-  void await_end() { EXPECT_TRUE(process_.wait_for_line("done", Seconds(30))) << process_.err(); }
-  /// What it said of itself, but for its process id.
-  std::string said() {
-    process_.signal(SIGTERM);
-    const Outcome outcome = process_.wait(Seconds(10));
-    EXPECT_EQ(outcome.status, 0) << outcome.err;
-    std::istringstream lines(outcome.out);
-    std::string kept;
-    for (std::string line; std::getline(lines, line);) {
-      if (line.rfind("ready", 0) != 0 && line.rfind("done", 0) != 0) kept += line + '\n';
-    }
-    return kept;
-  }
-
- private:
-  Process process_;
+      : WaitingProgram({testprog("returns/" + what.program), "--wait", "--linger", kRounds},
+                       what.preload.empty()
+                           ? std::vector<std::string>()
+                           : std::vector<std::string>{"LD_PRELOAD=" + what.preload}) {}
 };
 
 std::string said_untraced(const Returning& what) {
