@@ -206,6 +206,19 @@ TEST_F(Starts, ACommandThatIsStoppedAndContinuedWhileItStartsGoesOn) {
   EXPECT_EQ(leaktrace.wait(Seconds(30)).status, 7);
 }
 
+TEST_F(Starts, ACommandIsNotWatchedForLong) {
+  Process leaktrace(run({}, {"sleep", "100"}));
+  pid_t command = 0;
+  ASSERT_TRUE(
+      wait_closely([&] { return (command = child_with_name(leaktrace.pid(), "sleep")) != 0; }));
+  const std::string status = "/proc/" + std::to_string(command) + "/status";
+  EXPECT_TRUE(
+      wait_until([&] { return read_whole(status).find("TracerPid:\t0\n") != std::string::npos; },
+                 Seconds(20)));
+  kill(command, SIGTERM);
+  EXPECT_EQ(leaktrace.wait(Seconds(30)).status, 128 + SIGTERM);
+}
+
 /// With one processor a child cannot be held in time: that is said, and nothing waits for it.
 TEST_F(Starts, WhatCannotBeHeldInTimeIsSaid) {
   std::vector<std::string> command = {"taskset", "-c", "0"};

@@ -57,11 +57,6 @@ Result<void> Holds::take_before_exec(pid_t pid) {
   return {};
 }
 
-bool Holds::is_before_exec(pid_t pid) const {
-  const auto found = holds_.find(pid);
-  return found != holds_.end() && found->second.before_exec;
-}
-
 bool Holds::take(pid_t pid) {
   if (has(pid)) return true;
   if (trace(PTRACE_SEIZE, pid, 0, kOptions) != 0) return false;
@@ -117,7 +112,7 @@ bool Holds::on_stop(pid_t pid, int status) {
   return std::exchange(hold.maps_code, maps) && !hold.released;
 }
 
-void Holds::go_on(pid_t pid) {
+void Holds::go_on(pid_t pid, Until until) {
   auto found = holds_.find(pid);
   if (found == holds_.end()) return;
   Hold& hold = found->second;
@@ -126,11 +121,13 @@ void Holds::go_on(pid_t pid) {
     return;
   }
   hold.standing = false;
+  hold.runs_to_exec = until == Until::exec && !hold.before_exec;
+  if (!hold.runs_to_exec) hold.settled = false;
   // A failure says that it was killed: wait will tell.
   if (hold.group_stop) {
     trace(PTRACE_LISTEN, pid, 0, 0);
   } else {
-    trace(hold.before_exec ? PTRACE_CONT : PTRACE_SYSCALL, pid, 0,
+    trace(until == Until::exec ? PTRACE_CONT : PTRACE_SYSCALL, pid, 0,
           static_cast<std::uintptr_t>(hold.signal));
   }
 }
@@ -158,6 +155,15 @@ void Holds::release_all() {
   std::vector<pid_t> pids;
   for (const auto& [pid, hold] : holds_) pids.push_back(pid);
   for (const pid_t pid : pids) release(pid);
+}
+
+void Holds::release_settled() {
+  std::vector<pid_t> settled;
+  for (auto& [pid, hold] : holds_) {
+    if (!hold.runs_to_exec || hold.released) continue;
+    if (std::exchange(hold.settled, true)) settled.push_back(pid);
+  }
+  for (const pid_t pid : settled) release(pid);
 }
 
 void Holds::look_after_released(pid_t except) {

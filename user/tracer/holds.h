@@ -34,7 +34,6 @@ class Holds {
   [[nodiscard]] bool take(pid_t pid);
 
   [[nodiscard]] bool has(pid_t pid) const { return holds_.contains(pid); }
-  [[nodiscard]] bool is_before_exec(pid_t pid) const;
 
   /// Waits until a taken process stands still, half a second at most; false when it does not.
   [[nodiscard]] bool wait_until_standing(pid_t pid);
@@ -43,12 +42,16 @@ class Holds {
   /// it, of which nothing has run: after an exec, after a mapping.
   [[nodiscard]] bool on_stop(pid_t pid, int status);
 
-  /// Lets a process that has stopped go on to its next system call.
-  void go_on(pid_t pid);
+  /// Lets a process that has stopped go on: to its next exec, or to its next system call.
+  enum class Until { exec, system_call };
+  void go_on(pid_t pid, Until until);
 
   /// Lets a process go for good; one that does not stand still as soon as it does.
   void release(pid_t pid);
   void release_all();
+  /// Releases those that have gone on to their next exec since before the last call: what only
+  /// executes another program (env, a shell) has done that by then.
+  void release_settled();
 
   /// It has ended: there is nothing to hold.
   void forget(pid_t pid) { holds_.erase(pid); }
@@ -64,7 +67,9 @@ class Holds {
     bool group_stop = false;  ///< stopped by a signal of the user's, for as long as that lasts
     bool maps_code = false;   ///< is in a system call that does
     bool released = false;
-    int signal = 0;  ///< to be delivered when it goes on
+    bool runs_to_exec = false;
+    bool settled = false;  ///< for longer than from one release_settled() to the next
+    int signal = 0;        ///< to be delivered when it goes on
   };
 
   std::map<pid_t, Hold> holds_;

@@ -380,6 +380,7 @@ void Tracer::tend() {
     if (auto scanned = rescan(pid); !scanned) log::debug("{}", scanned.error().message());
   }
   unwind_->tend();
+  holds_.release_settled();
 }
 
 void Tracer::detach_all() {

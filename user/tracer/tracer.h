@@ -83,6 +83,7 @@ class Tracer {
 
   /// Begins to trace a process that waits to exec a program, a child of this one (see Launcher),
   /// and holds it from then until its entry point is reached, and so after each exec of its own.
+  /// It is released when it has made none for one or two intervals: see tend().
   /// Programs that its children exec are held for a moment. The caller's thread is that of
   /// everything that is done to them.
   [[nodiscard]] Result<void> attach_before_exec(pid_t pid);
@@ -124,7 +125,7 @@ class Tracer {
   [[nodiscard]] UnwindUsage unwind_usage() const { return unwind_->usage(); }
 
   /// Once an interval: looks again at processes that had unknown code too often to be looked at
-  /// each time, and frees the tables that nobody uses.
+  /// each time, frees the tables that nobody uses, and releases a command that has started.
   void tend();
 
   /// Has the process libpq? Where rows of its functions are, under whatever name; else by its name.

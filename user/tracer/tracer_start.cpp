@@ -84,11 +84,8 @@ Result<void> Tracer::on_stop(pid_t pid, int status) {
     if (seen) seen = rescan(pid);
     if (!seen) return seen;
   }
-  if (is_starting(pid) || holds_.is_before_exec(pid)) {
-    holds_.go_on(pid);
-  } else {
-    holds_.release(pid);
-  }
+  // It may be one that executes another, as env does, which is to be held too.
+  holds_.go_on(pid, is_starting(pid) ? Holds::Until::system_call : Holds::Until::exec);
   return {};
 }
 
