@@ -20,7 +20,7 @@ constexpr const char* kThreads = "64";
 /// Long enough for several windows and what pays for them, also on a machine that is busy
 /// otherwise.
 constexpr const char* kTracedFor = "12";
-constexpr Seconds kLimit{60};
+constexpr Seconds kLimit{120};
 
 double percent(const Report& report) {
   return report.json().at("overhead").at("percent_of_target_cpu");

@@ -85,8 +85,9 @@ Attached::Attached(std::vector<pid_t> targets, const std::vector<std::string>& o
   arguments.insert(arguments.end(), options.begin(), options.end());
   std::ranges::copy(leaktrace_command(arguments), std::back_inserter(enter));
   process_ = std::make_unique<Process>(std::move(enter));
-  const bool ready = wait_until(
-      [&] { return !process_->running() || said_attached(process_->err(), targets); }, Seconds(60));
+  const bool ready =
+      wait_until([&] { return !process_->running() || said_attached(process_->err(), targets); },
+                 Seconds(120));
   if (!ready || !process_->running()) {
     throw std::runtime_error("leaktrace did not attach: " + without_debug(process_->err()));
   }

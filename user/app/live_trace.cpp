@@ -58,6 +58,21 @@ tracer::ProbeMode choose_probe_mode(const std::string& asked) {
   return tracer::multi_probes_work() ? tracer::ProbeMode::multi : tracer::ProbeMode::single;
 }
 
+// In a child of its own session: a process that is killed in the middle of such a trial leaves a
+// probe behind in the kernel. The child goes on to its end.
+tracer::ProbeMode try_probe_mode(const std::string& asked) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setsid();
+    ::_exit(static_cast<int>(choose_probe_mode(asked)));
+  }
+  int status = 0;
+  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return child > 0 && WIFEXITED(status) ? static_cast<tracer::ProbeMode>(WEXITSTATUS(status))
+                                        : choose_probe_mode(asked);
+}
+
 // A probe of its own is a descriptor or two; the soft limit is often 1024.
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -109,6 +124,7 @@ Result<std::unique_ptr<LiveTrace>> LiveTrace::create(LiveTraceConfig config,
       new LiveTrace(std::move(config), std::move(outputs), std::move(*signals)));
   auto opened = trace->fork_command();
   if (opened) opened = trace->give_up_privileges();
+  if (opened) opened = trace->fork_keeper();
   if (opened) opened = trace->open();
   if (!opened) return opened.unexpected();
   return trace;
@@ -124,12 +140,20 @@ Result<void> LiveTrace::fork_command() {
 }
 
 Result<void> LiveTrace::give_up_privileges() {
-  probe_mode_ = choose_probe_mode(config_.trace.probe_mode);
+  probe_mode_ = try_probe_mode(config_.trace.probe_mode);
   return app::give_up_privileges({.traces = true,
                                   .single_probes = probe_mode_ == tracer::ProbeMode::single,
                                   .priority = config_.trace.budget_percent.has_value(),
                                   .signals = launcher_.has_value() || config_.trace.follow,
                                   .output = config_.output});
+}
+
+// It has no more privileges than this process, and nothing that was opened here.
+Result<void> LiveTrace::fork_keeper() {
+  auto keeper = tracer::LinkKeeper::create(config_.trace.budget_percent.has_value());
+  if (!keeper) return keeper.unexpected();
+  keeper_ = std::move(*keeper);
+  return {};
 }
 
 Result<void> LiveTrace::open() {
@@ -148,6 +172,7 @@ Result<void> LiveTrace::open() {
   options.limits.pg_text_bytes = config_.trace.sql_bytes;
   options.rows = wanted_rows(config_.kinds, config_.trace.sees_free);
   options.mode = probe_mode_;
+  options.keeper = keeper_.get();
   options.follow = config_.trace.follow;
   options.elf = outputs_.workers.elf;
   options.tables = outputs_.workers.tables;
@@ -155,7 +180,8 @@ Result<void> LiveTrace::open() {
   options.unwind_cache = config_.trace.unwind_cache.value_or(unwind::default_cache_folder());
   auto overhead = OverheadControl::create({.budget_percent = config_.trace.budget_percent,
                                            .sampling_base = options.limits.sampling_base,
-                                           .mode = options.mode});
+                                           .mode = options.mode},
+                                          *keeper_);
   if (!overhead) return overhead.unexpected();
   overhead_ = std::move(*overhead);
   auto tracer = tracer::Tracer::create(
@@ -228,6 +254,7 @@ Result<void> LiveTrace::open() {
   overhead_->on_window_end([this](std::uint64_t from_ns, std::uint64_t to_ns) {
     note_sink_failure(source_->end_window(from_ns, to_ns));
   });
+  overhead_->on_absence([this](const Absence& absence) { tell_absence(absence); });
   std::vector<model::Kind> kinds = config_.kinds;
   if (kinds.empty()) kinds.assign(model::kKinds.begin(), model::kKinds.end());
   emit(model::TraceStart{.unix_ns = static_cast<std::int64_t>(clock_ns(CLOCK_REALTIME)),
@@ -251,7 +278,7 @@ Result<void> LiveTrace::watch(int fd) {
 
 Result<void> LiveTrace::start() {
   epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
-  for (int fd : {source_->poll_fd(), tracer_->tables_fd(), signals_.fd(), overhead_->timer_fd()}) {
+  for (int fd : {source_->poll_fd(), tracer_->tables_fd(), signals_.fd(), overhead_->event_fd()}) {
     if (auto watched = watch(fd); !watched) return watched;
   }
   if (!config_.target.command.empty()) {
@@ -274,14 +301,16 @@ Result<void> LiveTrace::attach_running() {
     if (auto watched = watch(fd.get()); !watched) return watched;
     pid_fds_[pid] = std::move(fd);
   }
-  // Not before: loading and compiling would hold up programs that are not traced at all.
-  if (config_.trace.budget_percent) take_precedence();
-  if (auto resumed = tracer_->resume(); !resumed) return resumed;
+  {
+    // Not before: loading and compiling would hold up programs that are not traced at all.
+    const Precedence precedence(config_.trace.budget_percent.has_value());
+    if (auto resumed = tracer_->resume(); !resumed) return resumed;
+  }
   for (pid_t pid : config_.target.pids) {
     if (auto observed = tracer_->check_observed(pid); !observed) return observed;
     tell_not_seen(pid, true);
   }
-  overhead_->begin();
+  overhead_->begin(*tracer_);
   tell_of_libpq();
   for (pid_t pid : config_.target.pids) {
     log::debug("attached to {}: {} functions that acquire", pid, tracer_->acquire_functions(pid));
@@ -324,7 +353,7 @@ Result<void> LiveTrace::wait_once() {
   note_sink_failure(source_->drain());
   while (auto signal = signals_.next()) on_signal(*signal);
   reap_lost_targets();
-  overhead_->on_timer(*tracer_);
+  if (auto done = overhead_->on_event(*tracer_); !done) failure_ = done.error();
   if (take_expiry(duration_timer_)) stopping_ = true;
   if (take_expiry(interval_timer_) && !stopping_ && !running_.empty()) on_tick();
   return {};
@@ -348,7 +377,7 @@ void LiveTrace::finish() {
   source_->stop_clock();
   overhead_->stop(*tracer_);
   tracer_->detach_all();  // counters and blocks are read when nothing changes them any more
-  overhead_->settle(*tracer_);
+  overhead_->settle();
   tell_overhead();
   tell_all_memory();
   note_sink_failure(source_->snapshot());

@@ -22,6 +22,7 @@
 #include "user/collect/live_source.h"
 #include "user/collect/record_sink.h"
 #include "user/tracer/launcher.h"
+#include "user/tracer/link_keeper.h"
 #include "user/tracer/memory_limit.h"
 #include "user/tracer/tracer.h"
 
@@ -74,6 +75,7 @@ class LiveTrace {
 
   [[nodiscard]] Result<void> fork_command();
   [[nodiscard]] Result<void> give_up_privileges();
+  [[nodiscard]] Result<void> fork_keeper();
   [[nodiscard]] Result<void> open();
   [[nodiscard]] Result<void> start_command();
   [[nodiscard]] Result<void> attach_running();
@@ -83,6 +85,7 @@ class LiveTrace {
   void on_tick();
   void finish();
   void tell_overhead();
+  void tell_absence(const Absence& absence);
   void tell_memory();
   void tell_all_memory();
   void emit_memory(pid_t pid, model::ImageId image);
@@ -117,6 +120,7 @@ class LiveTrace {
   LiveTraceOutputs outputs_;
   SignalReader signals_;
   tracer::ProbeMode probe_mode_ = tracer::ProbeMode::single;
+  std::unique_ptr<tracer::LinkKeeper> keeper_;
   std::unique_ptr<tracer::Tracer> tracer_;
   std::unique_ptr<OverheadControl> overhead_;
   std::unique_ptr<PostgresTrace> postgres_;

@@ -126,7 +126,7 @@ void LiveTrace::on_process(const lt_event_process& event) {
       tracer_->on_entry_reached(pid);
       check_hooked();
       tell_not_seen(pid, true);
-      overhead_->begin();
+      overhead_->begin(*tracer_);
       break;
     default:
       break;
@@ -172,6 +172,21 @@ void LiveTrace::emit_not_seen(const model::NotSeen& not_seen) {
   if (!not_seen_.insert(not_seen.name).second) return;
   log::warning("{}", output::not_seen_sentence(not_seen));
   emit(not_seen);
+}
+
+void LiveTrace::tell_absence(const Absence& absence) {
+  const double from = static_cast<double>(source_->trace_time(absence.from_ns)) / 1e9;
+  const double seconds = static_cast<double>(absence.to_ns - absence.from_ns) / 1e9;
+  emit_not_seen(
+      {.what = model::UnseenSubject::work,
+       .name = fmt::format("what happened in {:.1f} s, from {:.1f} s after the start of the trace",
+                           seconds, from),
+       .why =
+           absence.by_switch
+               ? "leaktrace did not answer (it was stopped or hung), so its probes were taken "
+                 "away"
+               : "leaktrace was stopped (SIGTSTP, Ctrl-Z), and its probes were taken away before",
+       .advice = {}});
 }
 
 void LiveTrace::tell_not_seen(pid_t pid, bool settled) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/app/overhead_control.h"
 
-#include <sys/resource.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,15 +11,13 @@
 #include <random>
 #include <utility>
 
+#include "user/app/signals.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
 #include "user/tracer/target_clock.h"
 
 namespace leaktrace::app {
 namespace {
-
-/// How often it is looked whether the kernel has let go of probes.
-constexpr std::uint64_t kLetGoPeriod = 10'000'000;
 
 /// Bytes from sample to sample that the governor may choose: with more, minutes of a leak of
 /// 100 KiB/s would not be a single sample. Where that costs too much still, windows are left.
@@ -86,30 +84,37 @@ tracer::GovernorOptions governor_options(const OverheadOptions& options,
 
 }  // namespace
 
-void take_precedence() {
-  constexpr int kNice = -20;
-  if (::setpriority(PRIO_PROCESS, 0, kNice) != 0) {
-    log::debug("{}", describe_errno("cannot run before others", errno));
-  }
-}
-
-OverheadControl::OverheadControl(OverheadOptions options, tracer::Calibration calibration,
-                                 UniqueFd timer)
+OverheadControl::OverheadControl(OverheadOptions options, tracer::LinkKeeper& keeper,
+                                 tracer::Calibration calibration, Descriptors descriptors)
     : options_(options),
+      keeper_(keeper),
       detaching_(std::move(calibration.detaching)),
-      timer_(std::move(timer)),
+      timer_(std::move(descriptors.timer)),
+      event_(std::move(descriptors.event)),
+      end_(std::move(descriptors.end)),
+      stops_(std::move(descriptors.stops)),
       governor_(governor_options(options, calibration.costs)) {}
 
-Result<std::unique_ptr<OverheadControl>> OverheadControl::create(OverheadOptions options) {
-  UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!timer) return fail(describe_errno("cannot make a timer", errno));
-  return std::unique_ptr<OverheadControl>(
-      new OverheadControl(options, calibrate_or_assume(options.mode), std::move(timer)));
+Result<std::unique_ptr<OverheadControl>> OverheadControl::create(OverheadOptions options,
+                                                                 tracer::LinkKeeper& keeper) {
+  auto descriptors = open_descriptors();
+  if (!descriptors) return descriptors.unexpected();
+  std::unique_ptr<OverheadControl> control(new OverheadControl(
+      options, keeper, calibrate_or_assume(options.mode), std::move(*descriptors)));
+  control->thread_ = std::thread([self = control.get()] { self->control(); });
+  return control;
+}
+
+OverheadControl::~OverheadControl() {
+  if (!thread_.joinable()) return;
+  (void)::eventfd_write(end_.get(), 1);
+  thread_.join();
 }
 
 // ---- What is read -------------------------------------------------------------------------------
 
 void OverheadControl::add(const tracer::Tracer& tracer, pid_t pid, std::uint32_t image) {
+  const std::scoped_lock lock(mutex_);
   auto [found, is_new] = watched_.try_emplace(pid);
   Watched& watched = found->second;
   if (is_new) {
@@ -149,6 +154,7 @@ std::vector<tracer::TargetReading> OverheadControl::read(const tracer::Tracer& t
 
 // The last it did counts too, as far as its CPU time is known still.
 void OverheadControl::remove(const tracer::Tracer& tracer, pid_t pid) {
+  const std::scoped_lock lock(mutex_);
   auto watched = watched_.find(pid);
   if (watched == watched_.end()) return;
   if (auto reading = read_one(tracer, pid, watched->second); reading && !stopped_ns_) {
@@ -160,67 +166,102 @@ void OverheadControl::remove(const tracer::Tracer& tracer, pid_t pid) {
 
 // ---- What is done -------------------------------------------------------------------------------
 
-void OverheadControl::begin() {
+void OverheadControl::begin(tracer::Tracer& tracer) {
+  const std::scoped_lock lock(mutex_);
   if (began_ns_ != 0) return;
-  if (options_.budget_percent) take_precedence();
   const std::uint64_t now_ns = monotonic_ns();
+  tracer_ = &tracer;
   began_ns_ = window_from_ns_ = now_ns;
-  window_is_open_ = true;
+  phase_ = Phase::open;
   governor_.probes_changed(true, now_ns, 0);
   arm(now_ns + governor_.first_look_ns());
+  see_window();
 }
 
-void OverheadControl::on_timer(tracer::Tracer& tracer) {
-  std::uint64_t times = 0;
-  if (::read(timer_.get(), &times, sizeof(times)) != sizeof(times) || stopped_ns_) return;
-  settle(tracer);
-  const tracer::GovernorPlan plan = governor_.decide(monotonic_ns(), read(tracer));
-  if (options_.sampling_base > 0) tracer.set_sampling_step(plan.step);
-  std::uint64_t next_ns = plan.next_ns;
-  if (!plan.attached && governor_.attached()) {
-    pause(tracer);
-  } else if (plan.attached && !governor_.attached() && tracer.is_pause_complete()) {
-    resume(tracer);
-    next_ns = monotonic_ns() + governor_.first_look_ns();
+Result<void> OverheadControl::on_event(tracer::Tracer& tracer) {
+  eventfd_t times = 0;
+  if (::eventfd_read(event_.get(), &times) != 0) return {};
+  settle();
+  bool opens = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (keeper_is_gone_)
+      return fail(
+          "the process that keeps leaktrace's probes has ended: nothing is traced any more");
+    opens = phase_ == Phase::opening;
   }
-  if (!tracer.is_pause_complete()) next_ns = std::min(next_ns, monotonic_ns() + kLetGoPeriod);
-  arm(next_ns);
-}
-
-void OverheadControl::pause(tracer::Tracer& tracer) {
-  const std::uint64_t now_ns = monotonic_ns();
-  tracer.pause();
-  governor_.probes_changed(false, now_ns, 0);
-  log::debug("probes taken away after {:.0f} ms: tracing took {:.2f} % of the targets' CPU time",
-             milliseconds(now_ns - window_from_ns_), governor_.percent_of_target_cpu());
+  if (opens) resume(tracer);
+  return {};
 }
 
 void OverheadControl::resume(tracer::Tracer& tracer) {
-  settle(tracer);
+  const std::uint64_t cpu_ns = keeper_.state().attach_cpu_ns;
+  bool opened = false;
+  double percent = 0;
+  double blind_ms = 0;
+  std::optional<Absence> absence;
+  std::optional<Precedence> precedence(std::in_place, options_.budget_percent.has_value());
+  auto resumed = tracer.resume([&](std::uint64_t from_ns) {
+    const std::scoped_lock lock(mutex_);
+    opened = true;
+    percent = governor_.percent_of_target_cpu();
+    blind_ms = milliseconds(from_ns - window_to_ns_);
+    window_from_ns_ = from_ns;
+    absence = std::exchange(absence_, std::nullopt);
+    if (absence) absence->to_ns = from_ns;
+    phase_ = Phase::open;
+    governor_.probes_changed(true, from_ns, 0);
+    arm(from_ns + governor_.first_look_ns());
+    see_window();
+  });
+  precedence.reset();
   // CPU time: what it waits for holds up no target.
-  const std::uint64_t began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-  if (auto resumed = tracer.resume(); !resumed) {
+  const std::uint64_t took_ns = keeper_.state().attach_cpu_ns - cpu_ns;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (opened) governor_.switch_took(took_ns);
+    if (!opened && phase_ == Phase::opening) phase_ = Phase::told;  // it is held: for the thread
+  }
+  if (!resumed) {
     log::warning("not all probes could be attached again: {}", resumed.error().message());
   }
-  window_from_ns_ = tracer.window_from_ns();
-  const std::uint64_t took_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
+  if (!opened) return;
   log::debug(
       "probes attached again in {:.1f} ms after {:.0f} ms without: tracing took {:.4f} % of the "
       "targets' CPU time",
-      milliseconds(took_ns), milliseconds(window_from_ns_ - tracer.window_to_ns()),
-      governor_.percent_of_target_cpu());
-  window_is_open_ = true;
-  governor_.probes_changed(true, window_from_ns_, took_ns);
+      milliseconds(took_ns), blind_ms, percent);
+  if (absence && on_absence_) on_absence_(*absence);
 }
 
-void OverheadControl::settle(tracer::Tracer& tracer) {
-  if (!window_is_open_ || governor_.attached() || !tracer.is_pause_complete()) return;
-  window_is_open_ = false;
-  governor_.probes_gone(tracer.window_to_ns());
-  if (on_window_end_) on_window_end_(window_from_ns_, tracer.window_to_ns());
+void OverheadControl::settle() {
+  std::unique_lock lock(mutex_);
+  see_window();
+  if (phase_ == Phase::closed) {
+    const std::uint64_t from_ns = window_from_ns_;
+    const std::uint64_t to_ns = window_to_ns_;
+    const double percent = governor_.percent_of_target_cpu();
+    lock.unlock();
+    log::debug("probes taken away after {:.0f} ms: tracing took {:.2f} % of the targets' CPU time",
+               milliseconds(to_ns - from_ns), percent);
+    if (on_window_end_) on_window_end_(from_ns, to_ns);
+    lock.lock();
+    phase_ = Phase::told;
+    arm(monotonic_ns());
+  }
+  if (!stopped_ns_ || !absence_) return;
+  Absence absence = *std::exchange(absence_, std::nullopt);
+  absence.to_ns = *stopped_ns_;
+  lock.unlock();
+  if (on_absence_) on_absence_(absence);
 }
 
 void OverheadControl::stop(const tracer::Tracer& tracer) {
+  if (thread_.joinable()) {
+    (void)::eventfd_write(end_.get(), 1);
+    thread_.join();
+    take_stops_no_more();
+  }
+  const std::scoped_lock lock(mutex_);
   if (stopped_ns_) return;
   governor_.take(monotonic_ns(), read(tracer));
   stopped_ns_ = monotonic_ns();
@@ -233,9 +274,14 @@ void OverheadControl::arm(std::uint64_t at_ns) {
   ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
+void OverheadControl::wake_main_loop() {
+  (void)::eventfd_write(event_.get(), 1);
+}
+
 // ---- What is told -------------------------------------------------------------------------------
 
 model::Overhead OverheadControl::overhead(const tracer::Tracer& tracer) {
+  const std::scoped_lock lock(mutex_);
   if (!stopped_ns_) governor_.take(monotonic_ns(), read(tracer));
   return {.sampling_bytes = options_.sampling_base << governor_.step(),
           .observed_ns = 0,
@@ -244,6 +290,7 @@ model::Overhead OverheadControl::overhead(const tracer::Tracer& tracer) {
 }
 
 std::uint64_t OverheadControl::blind_ns(std::uint64_t trace_began_ns) const {
+  const std::scoped_lock lock(mutex_);
   const std::uint64_t blind_ns = governor_.blind_ns(stopped_ns_.value_or(monotonic_ns()));
   if (blind_ns == 0 || began_ns_ < trace_began_ns) return blind_ns;
   return blind_ns + (began_ns_ - trace_began_ns);

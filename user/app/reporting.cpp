@@ -131,9 +131,28 @@ void Reporter::warn(const Error& error) {
   if (!std::exchange(warned_, true)) log::warning("a report was not written: {}", error.message());
 }
 
+// Of what was written in the background.
+bool Reporter::see_outcome() {
+  const Result<void> written = writing_->take_outcome();
+  if (written) return true;
+  if (!file_ && has_no_reader(terminal_)) return false;
+  warn(written.error());
+  return true;
+}
+
 bool Reporter::print_interval(const model::Trace& trace) {
+  /// Most reports are written at once, and then it is known at once that nobody reads them.
+  constexpr std::chrono::milliseconds kMoment{100};
   const bool to_file = file_ && options_.each_interval;
   if (!to_file && (file_ || options_.format != "text")) return true;
+  if (!writing_) writing_ = std::make_unique<BackgroundJob>();
+  if (writing_->is_busy()) {
+    if (!std::exchange(told_slow_, true)) {
+      log::warning("reports are left out: what reads them does not keep up");
+    }
+    return true;
+  }
+  if (!see_outcome()) return false;
   auto report = build(trace, false);
   if (!report) {
     log::debug("{}", report.error().message());
@@ -141,15 +160,16 @@ bool Reporter::print_interval(const model::Trace& trace) {
   }
   cut(*report);
   // On the terminal a line apart, for the next one follows.
-  auto written = to_file ? file_->commit(format_->write(*report))
-                         : write_all(terminal_, format_->write(*report) + "\n");
-  if (written) return true;
-  if (!to_file && has_no_reader(terminal_)) return false;
-  warn(written.error());
-  return true;
+  AtomicFile* file = to_file ? &*file_ : nullptr;
+  const bool begun = writing_->begin(
+      [file, terminal = terminal_, text = format_->write(*report)]() -> Result<void> {
+        return file != nullptr ? file->commit(text) : write_all(terminal, text + "\n");
+      });
+  return !begun || !writing_->wait_for(kMoment) || see_outcome();
 }
 
 Result<void> Reporter::write_final(const model::Trace& trace, bool cut_off) {
+  if (writing_) writing_->wait();
   auto report = build(trace, true);
   if (report && await_debug_files(symbolizer_)) report = build(trace, true);
   if (!report) return report.unexpected();

@@ -9,6 +9,7 @@
 #include "user/analyze/report.h"
 #include "user/analyze/suppressions.h"
 #include "user/app/options.h"
+#include "user/base/background_job.h"
 #include "user/base/output_file.h"
 #include "user/base/result.h"
 #include "user/model/trace.h"
@@ -39,8 +40,9 @@ class Reporter {
                                                symbolize::Symbolizer& symbolizer);
 
   /// The trace as it stands: as text on the terminal for a person who waits, or into the file when
-  /// that is wanted each interval. False: nobody reads the terminal (a pipe) any more. Another
-  /// failure is a warning, once.
+  /// that is wanted each interval. Does not wait for whoever reads that: until a report is written
+  /// none follows, which is told once, and then those are left out. False: nobody reads the
+  /// terminal (a pipe) any more. Another failure is a warning, once.
   [[nodiscard]] bool print_interval(const model::Trace& trace);
   /// The last word on a trace; waits for debug files that are being fetched. `cut_off`: of a
   /// recording without its end.
@@ -57,6 +59,7 @@ class Reporter {
   void cut(analyze::Report& report) const;
   void judge(const analyze::Report& report);
   void warn(const Error& error);
+  [[nodiscard]] bool see_outcome();
 
   ReportOptionsLine options_;
   symbolize::Symbolizer& symbolizer_;
@@ -65,6 +68,8 @@ class Reporter {
   std::optional<AtomicFile> file_;
   analyze::Suppressions suppressions_;
   bool flagged_ = false;
+  std::unique_ptr<BackgroundJob> writing_;  ///< of intervals' reports; none before the first
+  bool told_slow_ = false;
   bool warned_ = false;  ///< that an interval's report was not written
 };
 

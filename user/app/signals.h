@@ -11,6 +11,14 @@
 
 namespace leaktrace::app {
 
+/// A descriptor that SIGTSTP (Ctrl-Z) can be read from; the signal stops this process no longer.
+/// None where it is ignored. For threads that begin from now on, too.
+[[nodiscard]] Result<UniqueFd> take_stops();
+/// It stops this process again, at once where it has come already.
+void take_stops_no_more();
+/// Stops the process, until it is continued.
+void stop_here();
+
 /// Takes the signals that end a trace, are passed on to a started command, or tell of children, out
 /// of their usual course and makes them readable.
 class SignalReader {

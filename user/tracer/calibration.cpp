@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "user/base/file.h"
@@ -174,6 +175,16 @@ constexpr const char* kOwnFile = "/proc/self/exe";
 
 Link attach(const bpf_program* program, ProbeMode mode, pid_t pid, unsigned long offset,
             bool on_return) {
+  const LinkKind kind = mode == ProbeMode::single  ? LinkKind::single
+                        : mode == ProbeMode::multi ? LinkKind::multi
+                                                   : LinkKind::session;
+  const LinkRequest request{.program_fd = bpf_program__fd(program),
+                            .kind = kind,
+                            .on_return = on_return,
+                            .pid = pid,
+                            .offsets = {&offset, 1},
+                            .cookies = {}};
+  if (auto kept = attach_by_keeper(request, kOwnFile)) return std::move(*kept);
   switch (mode) {
     case ProbeMode::single: {
       LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = on_return);
@@ -253,6 +264,7 @@ Result<Calibration> calibrate(ProbeMode mode) {
   const bool measured = attached && child.run() && readings->rounds > 0;
   Calibration calibration;
   if (measured) calibration.costs = costs_of(*readings);
+  if (LinkKeeper::current() != nullptr) detach_together(std::exchange(probes.links, {}), false);
   calibration.detaching = std::async(std::launch::async, [owned = std::move(probes)]() mutable {
     owned.links.clear();
     owned.programs.clear();

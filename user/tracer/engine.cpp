@@ -20,9 +20,6 @@
 namespace leaktrace::tracer {
 namespace {
 
-// BPF_TRACE_UPROBE_MULTI (Linux 6.6), which the headers of Debian 12 do not have yet.
-constexpr auto kTraceUprobeMulti = static_cast<bpf_attach_type>(48);
-
 std::optional<Capabilities> own_capabilities() {
   auto own = read_capabilities();
   return own ? std::optional(std::move(own).value()) : std::nullopt;
@@ -41,6 +38,7 @@ std::uint64_t hold_wait_ns() {
 
 Unexpected attach_error(int error) {
   if (error == ESRCH) return fail("the process ended while attaching");
+  if (error == EPIPE) return fail("the process that keeps leaktrace's probes has ended");
   if (error == EPERM || error == EACCES) {
     return fail("the kernel does not let this user attach probes",
                 "run as root, or see leaktrace doctor for the capabilities that are missing");
@@ -156,53 +154,40 @@ bpf_program* Engine::program(EngineProgram which) const {
   return nullptr;
 }
 
+LinkKind Engine::link_kind(EngineProgram which) const {
+  if (which == EngineProgram::call_session) return LinkKind::session;
+  return mode_ == ProbeMode::single ? LinkKind::single : LinkKind::multi;
+}
+
+Result<void> Engine::give_links_to(LinkKeeper& keeper) {
+  const auto* variables = skeleton_->bss;
+  const auto offset = [variables](const volatile void* variable) {
+    return static_cast<std::size_t>(static_cast<const volatile char*>(variable) -
+                                    reinterpret_cast<const volatile char*>(variables));
+  };
+  keeper_ = &keeper;
+  return keeper.set_up({.variables_fd = bpf_map__fd(skeleton_->maps.bss),
+                        .variables_bytes = bpf_map__value_size(skeleton_->maps.bss),
+                        .closing_at = offset(&variables->closing),
+                        .window_from_at = offset(&variables->sampling.window_from),
+                        .program_fd = bpf_program__fd(program(EngineProgram::code_mapped)),
+                        .kind = link_kind(EngineProgram::code_mapped)});
+}
+
 Result<std::vector<Link>> Engine::attach(EngineProgram which, pid_t pid, int fd,
-                                         const ProbeTargets& targets) {
+                                         const ProbeTargets& targets, bool costly) {
   if (targets.offsets.empty()) return std::vector<Link>();
-  // By descriptor, so that it is the very file that the process maps, in whatever namespace.
-  std::string path = fmt::format("/proc/self/fd/{}", fd);
-  if (which == EngineProgram::call_session) {
-    return attach_session(program(which), pid, path.c_str(), targets);
-  }
-  return mode_ != ProbeMode::single ? attach_multi(program(which), pid, path.c_str(), targets)
-                                    : attach_single(program(which), pid, path.c_str(), targets);
-}
-
-Result<std::vector<Link>> Engine::attach_multi(bpf_program* program, pid_t pid, const char* path,
-                                               const ProbeTargets& targets) {
-  LIBBPF_OPTS(bpf_uprobe_multi_opts, options);
-  options.offsets = targets.offsets.data();
-  options.cookies = reinterpret_cast<const __u64*>(targets.cookies.data());
-  options.cnt = targets.offsets.size();
-  options.retprobe = targets.by_trampoline;
-  Link link(bpf_program__attach_uprobe_multi(program, pid, path, nullptr, &options));
-  if (!link) return attach_error(errno);
+  auto attached = keeper_->attach({.program_fd = bpf_program__fd(program(which)),
+                                   .kind = link_kind(which),
+                                   .on_return = targets.by_trampoline,
+                                   .pid = pid,
+                                   .file_fd = fd,
+                                   .offsets = targets.offsets,
+                                   .cookies = targets.cookies,
+                                   .costly = costly});
+  if (attached.error != 0) return attach_error(attached.error);
   std::vector<Link> links;
-  links.push_back(std::move(link));
-  return links;
-}
-
-Result<std::vector<Link>> Engine::attach_session(bpf_program* program, pid_t pid, const char* path,
-                                                 const ProbeTargets& targets) {
-  Link link(
-      create_session_link(program, path, targets.offsets, targets.cookies, pid < 0 ? 0 : pid));
-  if (!link) return attach_error(errno);
-  std::vector<Link> links;
-  links.push_back(std::move(link));
-  return links;
-}
-
-Result<std::vector<Link>> Engine::attach_single(bpf_program* program, pid_t pid, const char* path,
-                                                const ProbeTargets& targets) {
-  std::vector<Link> links;
-  for (std::size_t i = 0; i < targets.offsets.size(); ++i) {
-    LIBBPF_OPTS(bpf_uprobe_opts, options);
-    options.retprobe = targets.by_trampoline;
-    options.bpf_cookie = targets.cookies[i];
-    Link link(bpf_program__attach_uprobe_opts(program, pid, path, targets.offsets[i], &options));
-    if (!link) return attach_error(errno);
-    links.push_back(std::move(link));
-  }
+  if (attached.link) links.push_back(std::move(attached.link));
   return links;
 }
 
@@ -232,19 +217,6 @@ void Engine::change_state() {
 
 void Engine::set_sampling_step(std::uint32_t step) {
   skeleton_->bss->sampling.step = step;
-}
-
-void Engine::open_window(std::uint64_t now_ns) {
-  skeleton_->bss->sampling.window_from = now_ns;
-  skeleton_->bss->closing = LT_CLOSING_NONE;
-}
-
-void Engine::close_window() {
-  skeleton_->bss->closing = LT_CLOSING_WINDOW;
-}
-
-void Engine::close() {
-  skeleton_->bss->closing = LT_CLOSING_TRACE;
 }
 
 lt_hits Engine::hits(std::uint32_t slot) const {

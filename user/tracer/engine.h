@@ -15,6 +15,7 @@
 #include "user/base/result.h"
 #include "user/catalog/row.h"
 #include "user/tracer/link.h"
+#include "user/tracer/link_keeper.h"
 #include "user/tracer/unwind_tables.h"
 
 struct bpf_object;
@@ -95,10 +96,13 @@ class Engine {
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
+  /// Has this keeper own what attach() attaches; it must outlive the engine.
+  [[nodiscard]] Result<void> give_links_to(LinkKeeper& keeper);
   /// Puts a program on functions of the open file `fd`. `pid`: only in that process; -1: in all.
+  /// What is `costly` goes with the keeper's window, and is not attached while that is closed.
   /// The error is ESRCH's when the process is gone.
   [[nodiscard]] Result<std::vector<Link>> attach(EngineProgram program, pid_t pid, int fd,
-                                                 const ProbeTargets& targets);
+                                                 const ProbeTargets& targets, bool costly = false);
 
   /// Follows fork, exec and exit no longer. What was sent before waits in the ring.
   void stop_following() { process_links_.clear(); }
@@ -118,13 +122,6 @@ class Engine {
   /// Samples one block in `base << step` bytes from now on; `step` < LT_SAMPLING_STEPS. The base is
   /// fixed when the engine is loaded.
   void set_sampling_step(std::uint32_t step);
-  /// Says that probes are attached again after a time without, from `now_ns` (CLOCK_MONOTONIC) on.
-  void open_window(std::uint64_t now_ns);
-  /// Nothing is acquired any more, but where probes are lasting; what is released still is. Before
-  /// probes are taken away for a time: they do not go all at once.
-  void close_window();
-  /// The same, of all probes, before they are taken away for good.
-  void close();
   /// What tracing cost the processes of a slot, over all CPUs.
   [[nodiscard]] lt_hits hits(std::uint32_t slot) const;
 
@@ -146,18 +143,10 @@ class Engine {
   void choose_programs();
   void change_state();
   [[nodiscard]] bpf_program* program(EngineProgram which) const;
-  [[nodiscard]] Result<std::vector<Link>> attach_single(bpf_program* program, pid_t pid,
-                                                        const char* path,
-                                                        const ProbeTargets& targets);
-  [[nodiscard]] Result<std::vector<Link>> attach_multi(bpf_program* program, pid_t pid,
-                                                       const char* path,
-                                                       const ProbeTargets& targets);
-  [[nodiscard]] static Result<std::vector<Link>> attach_session(bpf_program* program, pid_t pid,
-                                                                const char* path,
-                                                                const ProbeTargets& targets);
-
+  [[nodiscard]] LinkKind link_kind(EngineProgram which) const;
   Skeleton skeleton_;
   ProbeMode mode_ = ProbeMode::single;
+  LinkKeeper* keeper_ = nullptr;
   std::vector<Link> process_links_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "user/tracer/feature_programs.h"
 
+#include <fcntl.h>
 #include <link.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -89,15 +90,42 @@ TargetPlace place_for(const AttachOptions& options) {
 
 }  // namespace
 
+std::optional<Link> attach_by_keeper(LinkRequest request, const std::string& path) {
+  LinkKeeper* keeper = LinkKeeper::current();
+  if (keeper == nullptr) return std::nullopt;
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return Link();
+  const std::vector<std::uint64_t> no_cookies(request.offsets.size());
+  request.file_fd = file.get();
+  if (request.cookies.empty()) request.cookies = no_cookies;
+  LinkKeeper::Attached attached = keeper->attach(request);
+  if (attached.error != 0) errno = attached.error;
+  return std::move(attached.link);
+}
+
 Link attach_single(const bpf_program* program, const AttachOptions& options) {
-  LIBBPF_OPTS(bpf_uprobe_opts, uprobe, .bpf_cookie = options.cookie, .retprobe = options.on_return);
   const auto place = place_for(options);
+  const LinkRequest request{.program_fd = bpf_program__fd(program),
+                            .kind = LinkKind::single,
+                            .on_return = options.on_return,
+                            .pid = options.this_process_only ? ::getpid() : -1,
+                            .offsets = {&place.offset, 1},
+                            .cookies = {&options.cookie, 1}};
+  if (auto kept = attach_by_keeper(request, place.path)) return std::move(*kept);
+  LIBBPF_OPTS(bpf_uprobe_opts, uprobe, .bpf_cookie = options.cookie, .retprobe = options.on_return);
   return Link(bpf_program__attach_uprobe_opts(program, options.this_process_only ? 0 : -1,
                                               place.path.c_str(), place.offset, &uprobe));
 }
 
 Link attach_multi(const bpf_program* program, const AttachOptions& options) {
   const auto place = place_for(options);
+  const LinkRequest request{.program_fd = bpf_program__fd(program),
+                            .kind = LinkKind::multi,
+                            .on_return = options.on_return,
+                            .pid = options.this_process_only ? ::getpid() : -1,
+                            .offsets = {&place.offset, 1},
+                            .cookies = {&options.cookie, 1}};
+  if (auto kept = attach_by_keeper(request, place.path)) return std::move(*kept);
   const __u64 cookie = options.cookie;
   LIBBPF_OPTS(bpf_uprobe_multi_opts, multi, .offsets = &place.offset,
               .cookies = cookie != 0 ? &cookie : nullptr, .cnt = 1, .retprobe = options.on_return);
@@ -106,6 +134,12 @@ Link attach_multi(const bpf_program* program, const AttachOptions& options) {
 }
 
 void detach_later(TrialContext& context, Link link, Skeleton skeleton) {
+  if (LinkKeeper::current() != nullptr) {  // which does it without a thread of ours
+    std::vector<Link> links;
+    links.push_back(std::move(link));
+    detach_together(std::move(links), false);
+    return;
+  }
   try {
     context.detaching.push_back(std::async(
         std::launch::async,

@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "user/base/unique_fd.h"
 #include "user/tracer/feature_trial.h"
 #include "user/tracer/link.h"
+#include "user/tracer/link_keeper.h"
 #include "user/tracer/session_link.h"
 
 namespace leaktrace::tracer {
@@ -64,6 +66,10 @@ struct AttachOptions {
   std::uint64_t cookie = 0;
 };
 
+/// Has the keeper of this process's probes attach to the file `path`, because a process that is
+/// killed while it attaches or detaches leaves probes behind in the kernel. Nothing where there is
+/// no keeper; errno says why a link holds nothing. `request` needs no file.
+[[nodiscard]] std::optional<Link> attach_by_keeper(LinkRequest request, const std::string& path);
 /// Attaches through perf_event_open, as for one function; null with errno set when that fails.
 [[nodiscard]] Link attach_single(const bpf_program* program, const AttachOptions& options);
 /// Attaches with a uprobe-multi link; null with errno set when that fails.

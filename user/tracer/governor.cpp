@@ -72,7 +72,8 @@ std::uint64_t Governor::first_look_ns() const {
 
 GovernorPlan Governor::decide(std::uint64_t now_ns, const std::vector<TargetReading>& targets) {
   take(now_ns, targets);
-  GovernorPlan plan{.attached = attached_, .step = step_, .next_ns = now_ns + kPeriodWithoutBudget};
+  GovernorPlan plan{
+      .attached = attached_ || !limited(), .step = step_, .next_ns = now_ns + kPeriodWithoutBudget};
   if (!limited()) return plan;
   if (attached_) {
     choose_step(now_ns);
@@ -115,14 +116,16 @@ void Governor::take(std::uint64_t now_ns, const std::vector<TargetReading>& targ
 void Governor::probes_changed(bool attached, std::uint64_t now_ns, std::uint64_t took_ns) {
   if (attached && !attached_) {
     blind_ns_ += now_ns - changed_ns_;
-    for (auto& [pid, target] : targets_) {
-      target.begin_window();
-      cost_ns_ += target.charge_switch(took_ns);
-    }
+    for (auto& [pid, target] : targets_) target.begin_window();
+    if (took_ns > 0) switch_took(took_ns);
   }
   if (attached != attached_ || changed_ns_ == 0) changed_ns_ = now_ns;
   if (last_ns_ == 0) last_ns_ = now_ns;
   attached_ = attached;
+}
+
+void Governor::switch_took(std::uint64_t took_ns) {
+  for (auto& [pid, target] : targets_) cost_ns_ += target.charge_switch(took_ns);
 }
 
 void Governor::probes_gone(std::uint64_t at_ns) {

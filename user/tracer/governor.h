@@ -61,6 +61,9 @@ class Governor {
   /// Probes were attached (again), or began to be taken away, and that took so long.
   void probes_changed(bool attached, std::uint64_t now_ns, std::uint64_t took_ns);
 
+  /// Attaching again took so long: for what is known only after probes_changed().
+  void switch_took(std::uint64_t took_ns);
+
   /// After they began to be taken away: when that had an effect.
   void probes_gone(std::uint64_t at_ns);
 

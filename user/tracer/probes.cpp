@@ -148,10 +148,11 @@ void FileProbes::set_hooks(const Engine& engine, const std::vector<catalog::Row>
       std::ranges::count_if(hooks, [&](const Hook& hook) { return acquires(rows[hook.row]); }));
 }
 
-Result<void> FileProbes::Group::attach(Engine& engine, const Module& module, pid_t pid) {
+Result<void> FileProbes::Group::attach(Engine& engine, const Module& module, pid_t pid,
+                                       bool costly) {
   if (!links.empty()) return {};
   for (const Attached& what : attached) {
-    auto made = engine.attach(what.program, pid, module.fd.get(), what.targets);
+    auto made = engine.attach(what.program, pid, module.fd.get(), what.targets, costly);
     if (!made) return fail(module.path + ": " + made.error().what, made.error().advice);
     std::move(made->begin(), made->end(), std::back_inserter(links));
   }
@@ -159,8 +160,8 @@ Result<void> FileProbes::Group::attach(Engine& engine, const Module& module, pid
 }
 
 Result<void> FileProbes::attach_again(Engine& engine, const Module& module, pid_t pid) {
-  if (auto attached = lasting_.attach(engine, module, pid); !attached) return attached;
-  return pausable_.attach(engine, module, pid);
+  if (auto attached = lasting_.attach(engine, module, pid, false); !attached) return attached;
+  return pausable_.attach(engine, module, pid, true);
 }
 
 std::vector<std::uint64_t> FileProbes::attached_offsets() const {
@@ -180,14 +181,15 @@ std::vector<Link> FileProbes::Group::take_links() {
   return taken;
 }
 
-std::vector<Link> FileProbes::take_pausable_links() {
-  return pausable_.take_links();
-}
-
 std::vector<Link> FileProbes::take_all_links() {
   std::vector<Link> links = pausable_.take_links();
   std::ranges::move(lasting_.take_links(), std::back_inserter(links));
   return links;
+}
+
+void FileProbes::window_closed() {
+  for (Link& link : pausable_.links) link.forget();
+  pausable_.links.clear();
 }
 
 FileProbes& FileProbes::operator=(FileProbes&& other) noexcept {
@@ -201,7 +203,7 @@ FileProbes& FileProbes::operator=(FileProbes&& other) noexcept {
 
 void FileProbes::detach() {
   for (Group* group : {&pausable_, &lasting_}) {
-    while (!group->links.empty()) group->links.pop_back();
+    detach_together(group->take_links());
     group->attached.clear();
   }
   functions_ = 0;

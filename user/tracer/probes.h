@@ -45,11 +45,11 @@ class FileProbes {
   /// Where the file has probes by now, ascending.
   [[nodiscard]] std::vector<std::uint64_t> attached_offsets() const;
 
-  /// Gives the probes away, in the order in which they are to be detached. What was attached is
-  /// remembered for attach_again(). Those of lasting rows stay (catalog::Row::is_lasting).
-  [[nodiscard]] std::vector<Link> take_pausable_links();
-  /// The same, and those that stayed.
+  /// Gives the probes away, in the order in which they are to be detached.
   [[nodiscard]] std::vector<Link> take_all_links();
+  /// A window was closed: the probes went with it, but those of lasting rows
+  /// (catalog::Row::is_lasting). What was attached is remembered for attach_again().
+  void window_closed();
   /// Has attach_again() attach these hooks.
   void set_hooks(const Engine& engine, const std::vector<catalog::Row>& rows,
                  const std::vector<Hook>& hooks);
@@ -67,7 +67,7 @@ class FileProbes {
     std::vector<Attached> attached;  ///< in this order
     std::vector<Link> links;         ///< in the order of attaching
 
-    [[nodiscard]] Result<void> attach(Engine& engine, const Module& module, pid_t pid);
+    [[nodiscard]] Result<void> attach(Engine& engine, const Module& module, pid_t pid, bool costly);
     [[nodiscard]] std::vector<Link> take_links();
   };
 

@@ -96,30 +96,41 @@ TrialPlaces places_of(std::span<const TrialFunction> functions) {
 /// The attached probes of a trial, and what they need. They are on all processes that run this
 /// file, because the children are to hit them.
 struct TrialProbes {
-  UniqueFd link;
   Skeleton skeleton;
   std::vector<Link> links;
 
-  void detach() {
-    link = UniqueFd();
-    links.clear();
-  }
+  void detach() { detach_together(std::move(links)); }
 };
 
 // A program that does nothing, loaded without libbpf's objects: those read the kernel's type
 // information first, five megabytes.
-UniqueFd attach_at_once(const TrialPlaces& places) {
+Link attach_at_once(const TrialPlaces& places) {
   const std::array<bpf_insn, 2> nothing = {bpf_insn{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0},
                                            bpf_insn{BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
   LIBBPF_OPTS(bpf_prog_load_opts, load, .expected_attach_type = kUprobeMulti);
   const UniqueFd program(::bpf_prog_load(BPF_PROG_TYPE_KPROBE, "do_nothing", "Dual BSD/GPL",
                                          nothing.data(), nothing.size(), &load));
   if (!program) return {};
+  const LinkRequest request{.program_fd = program.get(),
+                            .kind = LinkKind::multi,
+                            .offsets = places.offsets,
+                            .cookies = {}};
+  if (auto kept = attach_by_keeper(request, places.path)) return std::move(*kept);
   LIBBPF_OPTS(bpf_link_create_opts, options);
   options.uprobe_multi.path = places.path.c_str();
   options.uprobe_multi.offsets = places.offsets.data();
   options.uprobe_multi.cnt = static_cast<std::uint32_t>(places.offsets.size());
-  return UniqueFd(::bpf_link_create(program.get(), 0, kUprobeMulti, &options));
+  return Link(UniqueFd(::bpf_link_create(program.get(), 0, kUprobeMulti, &options)));
+}
+
+Link attach_one(const bpf_program* program, const std::string& path, unsigned long offset) {
+  const LinkRequest request{.program_fd = bpf_program__fd(program),
+                            .kind = LinkKind::single,
+                            .offsets = {&offset, 1},
+                            .cookies = {}};
+  if (auto kept = attach_by_keeper(request, path)) return std::move(*kept);
+  LIBBPF_OPTS(bpf_uprobe_opts, options);
+  return Link(bpf_program__attach_uprobe_opts(program, -1, path.c_str(), offset, &options));
 }
 
 Result<TrialProbes> attach_one_by_one(const TrialPlaces& places) {
@@ -127,9 +138,7 @@ Result<TrialProbes> attach_one_by_one(const TrialPlaces& places) {
   probes.skeleton = load_programs(TrialContext(), {"count_entry"});
   if (!probes.skeleton) return fail(describe_errno("loading a BPF program", errno));
   for (unsigned long offset : places.offsets) {
-    LIBBPF_OPTS(bpf_uprobe_opts, options);
-    Link link(bpf_program__attach_uprobe_opts(probes.skeleton->progs.count_entry, -1,
-                                              places.path.c_str(), offset, &options));
+    Link link = attach_one(probes.skeleton->progs.count_entry, places.path, offset);
     if (!link) return fail(describe_errno("attaching a probe", errno));
     probes.links.push_back(std::move(link));
   }
@@ -139,8 +148,9 @@ Result<TrialProbes> attach_one_by_one(const TrialPlaces& places) {
 Result<TrialProbes> attach_trial_probes(const TrialPlaces& places, TrialLinks links) {
   if (links == TrialLinks::one_by_one) return attach_one_by_one(places);
   TrialProbes probes;
-  probes.link = attach_at_once(places);
-  if (!probes.link) return fail(describe_errno("attaching probes", errno));
+  Link link = attach_at_once(places);
+  if (!link) return fail(describe_errno("attaching probes", errno));
+  probes.links.push_back(std::move(link));
   return probes;
 }
 
@@ -182,6 +192,10 @@ struct KeptTrial {
     trial = std::move(tried.trial);
     if (!trial.failure.empty()) {
       log::debug("which instructions the kernel emulates was not tried: {}", trial.failure);
+      return;
+    }
+    if (LinkKeeper::current() != nullptr) {  // which does it without a thread of ours
+      detach_together(std::move(tried.probes.links), false);
       return;
     }
     detaching = std::async(std::launch::async | std::launch::deferred,

@@ -42,25 +42,37 @@ std::uint64_t distance_to_state(const ElfImage& image, const FunctionSymbol& hoo
 
 }  // namespace
 
-Tracer::Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
+Tracer::Tracer(std::unique_ptr<LinkKeeper> own_keeper, Engine engine,
+               std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
                TracerListener listener)
-    : engine_(std::move(engine)),
+    : own_keeper_(std::move(own_keeper)),
+      keeper_(options.keeper),
+      engine_(std::move(engine)),
       unwind_(std::move(unwind)),
       options_(std::move(options)),
       listener_(std::move(listener)),
       modules_(wanted_symbols(options_.rows), options_.elf) {}
 
 Result<std::unique_ptr<Tracer>> Tracer::create(TracerOptions options, TracerListener listener) {
+  std::unique_ptr<LinkKeeper> own_keeper;
+  if (options.keeper == nullptr) {
+    auto keeper = LinkKeeper::create(false);
+    if (!keeper) return keeper.unexpected();
+    own_keeper = std::move(*keeper);
+    options.keeper = own_keeper.get();
+  }
   auto engine = Engine::load(options.limits, options.rows, options.mode);
   if (!engine) return engine.unexpected();
+  if (auto given = engine->give_links_to(*options.keeper); !given) return given.unexpected();
   auto unwind = UnwindFollower::create(engine->unwind_maps(),
                                        {.most_row_bytes = options.limits.unwind_bytes,
                                         .cache_folder = options.unwind_cache,
                                         .sources = options.tables},
                                        listener.on_unwind_loss);
   if (!unwind) return unwind.unexpected();
-  return std::unique_ptr<Tracer>(
-      new Tracer(std::move(*engine), std::move(*unwind), std::move(options), std::move(listener)));
+  return std::unique_ptr<Tracer>(new Tracer(std::move(own_keeper), std::move(*engine),
+                                            std::move(*unwind), std::move(options),
+                                            std::move(listener)));
 }
 
 Result<void> Tracer::add_process(pid_t pid, std::uint32_t flags) {
@@ -232,7 +244,7 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
   const Module& module = *modules_.find_or_open(pid, mapping);
   ProbesByModule& owner = probes_of(process);
   if (!process.looked_at.insert(module.id).second) {
-    if (!paused_ && process.to_see.contains(module.id))
+    if (!is_paused() && process.to_see.contains(module.id))
       see_probes_of(pid, process, maps, mapping, module);
     return {};
   }
@@ -244,7 +256,7 @@ Result<void> Tracer::look_at(pid_t pid, TracedProcess& process, const Mapping& m
       process.declined = fmt::format("{}: {}", checked.loss->path, checked.loss->why);
       if (listener_.on_probe_loss) listener_.on_probe_loss(losses_.declined(*checked.loss));
     }
-    if (paused_) {
+    if (is_paused()) {
       owner[module.id].set_hooks(engine_, options_.rows, checked.hooks);  // for resume()
       hook_loader(pid, process, module);
       return {};
@@ -323,11 +335,7 @@ void Tracer::on_fork(const lt_event_process& event) {
 // Detaching waits for a grace period of the kernel, a tenth of a second in which the started
 // program's news would wait too.
 void Tracer::detach_in_background(std::vector<Link> links) {
-  std::erase_if(detaching_, [](const std::future<void>& one) {
-    return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  });
-  detaching_.push_back(
-      std::async(std::launch::async, [owned = std::move(links)]() mutable { owned.clear(); }));
+  detach_together(std::move(links), false);
 }
 
 void Tracer::on_exit(pid_t pid) {
@@ -384,9 +392,8 @@ void Tracer::tend() {
 }
 
 void Tracer::detach_all() {
-  if (pausing_.valid()) pausing_.wait();
-  engine_.close();
-  std::vector<Link> links = take_links(true);
+  keeper_->end_windows();
+  std::vector<Link> links = take_links();
   for (auto& [pid, process] : processes_) {
     for (auto& [module, hooks] : process.loader_hooks)
       std::ranges::move(hooks, std::back_inserter(links));

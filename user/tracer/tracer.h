@@ -3,11 +3,9 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +22,7 @@
 #include "user/tracer/engine.h"
 #include "user/tracer/holds.h"
 #include "user/tracer/hooks.h"
+#include "user/tracer/link_keeper.h"
 #include "user/tracer/modules.h"
 #include "user/tracer/presence.h"
 #include "user/tracer/probes.h"
@@ -42,6 +41,7 @@ struct TracerOptions {
   std::shared_ptr<ElfReader> elf = std::make_shared<ElfReader>();
   /// Of unwind tables: each is used by a thread of its own.
   UnwindLoader::Sources tables{std::make_shared<unwind::TableSource>()};
+  LinkKeeper* keeper = nullptr;  ///< owns the probes; null: one that create() forks
 };
 
 /// CPython's interpreter in a process.
@@ -63,7 +63,7 @@ struct TracerListener {
   /// An image that runs Python, before its first stack with Python frames.
   std::function<void(std::uint32_t image, const PythonProcess&)> on_python;
   /// A program that was to be held when it began, but ran before.
-  std::function<void(pid_t)> on_late;
+  std::function<void(pid_t)> on_late{};
 };
 
 /// The processes that are traced, their code mappings, and the probes in them.
@@ -152,20 +152,19 @@ class Tracer {
   [[nodiscard]] const catalog::Translator* translator_of(pid_t pid) const;
 
   /// Takes the probes on functions out of all processes, for a time; what follows processes and
-  /// their libraries stays, and so do those of PostgreSQL clients. Begins at once; waiting for the
-  /// kernel is left to the background. What is attached to in that time gets its probes with all
-  /// the others.
+  /// their libraries stays, and so do those of PostgreSQL clients. The keeper does it; nobody
+  /// waits. What is attached to in that time gets its probes with all the others.
   void pause();
-  /// Has the kernel let go of all that pause() took away? Then no program runs, and probes can be
-  /// put back.
-  [[nodiscard]] bool is_pause_complete();
-  /// Puts the probes back; waits for pause() to be complete. An error says that a process may have
-  /// less of them than it had.
-  [[nodiscard]] Result<void> resume();
-  /// When the probes were last put back, and when they began to be taken away, CLOCK_MONOTONIC: the
-  /// second once the pause is complete.
-  [[nodiscard]] std::uint64_t window_from_ns() const { return window_from_ns_; }
-  [[nodiscard]] std::uint64_t window_to_ns() const { return window_to_ns_; }
+  /// Puts the probes back; waits for the pause to be complete. `opened` is told when the first may
+  /// be hit (CLOCK_MONOTONIC). Does nothing where the keeper holds the window closed: is_paused().
+  /// An error says that a process may have less of them than it had.
+  using OpenListener = std::function<void(std::uint64_t from_ns)>;
+  [[nodiscard]] Result<void> resume(const OpenListener& opened = {});
+  /// The probes are not, or not all, where they were put: by pause(), or by whoever else gives the
+  /// keeper orders.
+  [[nodiscard]] bool is_paused() const {
+    return paused_ || keeper_->state().closings != resumed_closings_;
+  }
 
   /// The sampling interval is its base << step from now on.
   void set_sampling_step(std::uint32_t step) { engine_.set_sampling_step(step); }
@@ -201,8 +200,8 @@ class Tracer {
 
   using ProbesByModule = std::map<std::uint32_t, FileProbes>;
 
-  Tracer(Engine engine, std::unique_ptr<UnwindFollower> unwind, TracerOptions options,
-         TracerListener listener);
+  Tracer(std::unique_ptr<LinkKeeper> own_keeper, Engine engine,
+         std::unique_ptr<UnwindFollower> unwind, TracerOptions options, TracerListener listener);
   [[nodiscard]] Result<void> add_process(pid_t pid, std::uint32_t flags);
   [[nodiscard]] Result<void> rescan(pid_t pid, UnwindFollower::Tables tables);
   [[nodiscard]] bool learn_code(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps,
@@ -245,13 +244,16 @@ class Tracer {
   void announce_python(const TracedProcess& process);
   void forget_image(std::uint32_t image);
   void detach_in_background(std::vector<Link> links);
-  [[nodiscard]] std::vector<Link> take_links(bool all);
-  void await_readiness();
+  [[nodiscard]] std::vector<Link> take_links();
   [[nodiscard]] Result<void> attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
   void check_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid);
   void check_again(pid_t pid, const std::vector<Mapping>& maps, const Module& module,
                    FileProbes& of_file);
 
+  std::unique_ptr<LinkKeeper> own_keeper_;
+  LinkKeeper* keeper_;
+  bool paused_ = false;
+  std::uint32_t resumed_closings_ = 0;  ///< of the keeper, when the probes were last put back
   Engine engine_;
   std::unique_ptr<UnwindFollower> unwind_;
   TracerOptions options_;
@@ -267,12 +269,6 @@ class Tracer {
   bool withdrawn_ = false;  ///< probes in all processes would harm one: there are none any more
   std::map<std::uint32_t, std::size_t> shared_trampolines_;  ///< functions with one, by module
   LoaderHooks shared_loader_hooks_;                          ///< when children are followed
-  std::vector<std::future<void>> detaching_;
-  bool paused_ = false;
-  std::uint64_t window_from_ns_ = 0;
-  std::atomic<std::uint64_t> window_to_ns_ = 0;
-  std::vector<std::future<void>> letting_go_;  ///< of the probes that await_readiness() made
-  std::future<void> pausing_;                  ///< uses what is above
   std::uint32_t last_image_ = 0;
   std::set<std::uint32_t> libpqs_;  ///< modules
   Holds holds_;

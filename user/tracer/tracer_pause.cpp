@@ -18,56 +18,43 @@
 namespace leaktrace::tracer {
 namespace {
 
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
+using ProbesByModule = std::map<std::uint32_t, FileProbes>;
+
+void take_links(ProbesByModule& probes, std::vector<Link>& links) {
+  for (auto& [module, of_file] : probes)
+    std::ranges::move(of_file.take_all_links(), std::back_inserter(links));
 }
 
-using Take = std::vector<Link> (FileProbes::*)();
-
-void take_links(std::map<std::uint32_t, FileProbes>& probes, Take take, std::vector<Link>& links) {
-  for (auto& [module, of_file] : probes)
-    std::ranges::move((of_file.*take)(), std::back_inserter(links));
+void forget_window(ProbesByModule& probes) {
+  for (auto& [module, of_file] : probes) of_file.window_closed();
 }
 
 }  // namespace
 
-std::vector<Link> Tracer::take_links(bool all) {
-  const Take take = all ? &FileProbes::take_all_links : &FileProbes::take_pausable_links;
+std::vector<Link> Tracer::take_links() {
   std::vector<Link> links;
-  for (auto& [pid, process] : processes_)
-    leaktrace::tracer::take_links(process.probes, take, links);
-  leaktrace::tracer::take_links(shared_probes_, take, links);
+  for (auto& [pid, process] : processes_) leaktrace::tracer::take_links(process.probes, links);
+  leaktrace::tracer::take_links(shared_probes_, links);
   return links;
 }
 
 void Tracer::pause() {
-  if (paused_) return;
   paused_ = true;
-  pausing_ = std::async(std::launch::async, [this, owned = take_links(false)]() mutable {
-    await_readiness();
-    engine_.close_window();
-    window_to_ns_ = monotonic_ns();
-    detach_together(std::move(owned));
-  });
+  keeper_->order(KeeperOrder::close_window);
 }
 
-bool Tracer::is_pause_complete() {
-  return !pausing_.valid() ||
-         pausing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-}
-
-Result<void> Tracer::resume() {
-  if (!paused_) return {};
-  if (pausing_.valid()) pausing_.get();
+Result<void> Tracer::resume(const OpenListener& opened) {
+  if (!is_paused()) return {};
+  forget_window(shared_probes_);
+  for (auto& [pid, process] : processes_) forget_window(process.probes);
   check_again(shared_probes_, -1);
   for (auto& [pid, process] : processes_) check_again(process.probes, pid);
-  await_readiness();
-  window_from_ns_ = monotonic_ns();
-  engine_.open_window(window_from_ns_);
+  const std::uint32_t closings = keeper_->state().closings;  // it may be closed again at once
+  const auto from_ns = keeper_->open_window();
+  if (!from_ns) return {};
   paused_ = false;
+  resumed_closings_ = closings;
+  if (opened) opened(*from_ns);
   Result<void> outcome = attach_again(shared_probes_, -1);
   for (auto& [pid, process] : processes_) {
     auto attached = attach_again(process.probes, pid);
@@ -75,25 +62,6 @@ Result<void> Tracer::resume() {
   }
   see_probes_again();
   return outcome;
-}
-
-// Whoever changes probes holds up all forks (dup_mmap_sem in kernel/events/uprobes.c), and the
-// first to do so waits for a grace period, 10 to 80 ms; those that follow soon do not. So a probe
-// that nobody hits goes first: what it waits for is no part of a window, and all others come or go
-// within a millisecond.
-void Tracer::await_readiness() {
-  const auto function = uncalled_function();
-  UniqueFd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  if (!function || !file) return;
-  auto links =
-      engine_.attach(EngineProgram::code_mapped, ::getpid(), file.get(), {{*function}, {0}});
-  if (!links) return;
-  // Taking it away again waits too, and nobody waits for that.
-  std::erase_if(letting_go_, [](const std::future<void>& one) {
-    return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  });
-  letting_go_.push_back(
-      std::async(std::launch::async, [owned = std::move(*links)]() mutable { owned.clear(); }));
 }
 
 Result<void> Tracer::attach_again(std::map<std::uint32_t, FileProbes>& probes, pid_t pid) {

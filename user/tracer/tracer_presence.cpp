@@ -58,8 +58,13 @@ bool Tracer::are_there(pid_t pid, TracedProcess& process, const std::vector<Mapp
 void Tracer::see_probes_of(pid_t pid, TracedProcess& process, const std::vector<Mapping>& maps,
                            const Mapping& mapping, const Module& module) {
   process.to_see.erase(module.id);
-  if (are_there(pid, process, maps, mapping, module) ||
-      probe_layers(pid, process, maps, mapping, module)) {
+  const bool there = are_there(pid, process, maps, mapping, module) ||
+                     (!is_paused() && probe_layers(pid, process, maps, mapping, module));
+  if (!there && is_paused()) {  // the window was closed meanwhile: to be seen in the next
+    process.to_see.insert(module.id);
+    return;
+  }
+  if (there) {
     process.missing.erase(module.id);
     return;
   }
