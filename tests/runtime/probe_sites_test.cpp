@@ -147,6 +147,21 @@ TEST_F(ProbeSites, TwoTracersOfOneProcessSeeTheSame) {
   EXPECT_TRUE(target.program.running());
 }
 
+/// leaktrace itself holds what it starts as a debugger would: that makes the other's probes no
+/// breakpoints of a debugger.
+TEST_F(ProbeSites, ACommandIsTracedWhereAnotherTraceHasProbesInAllProcesses) {
+  SteadyLeak elsewhere;
+  ASSERT_GT(elsewhere.pid, 0);
+  Attached other({elsewhere.pid}, exactly({"--follow"}));
+  const TracedRun traced = run_traced({testprog("leak_realloc_growth")});
+  other.stop();
+  ASSERT_EQ(traced.outcome.status, 0) << traced.outcome.err;
+  EXPECT_THAT(probe_losses(traced.report()), IsEmpty());
+  for (const auto& [function, amount] : leaks_said(traced.outcome.out)) {
+    EXPECT_EQ(traced.report().outstanding(function), amount) << function;
+  }
+}
+
 TEST_F(ProbeSites, AnotherToolsUprobesAreNoObstacle) {
   if (::access("/usr/bin/bpftrace", X_OK) != 0) GTEST_SKIP() << "bpftrace is not installed";
   SteadyLeak target;

@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "user/base/file.h"
 #include "user/base/log.h"
@@ -64,11 +66,16 @@ std::vector<CodePart> parts_of(const ProbeSite& site) {
   return parts;
 }
 
+// This process is none: it holds programs while they start, and sets no breakpoints.
 bool has_debugger(pid_t pid) {
   auto status = read_file(fmt::format("/proc/{}/status", pid));
   if (!status) return false;
-  const auto field = status->find("\nTracerPid:\t");
-  return field != std::string::npos && status->compare(field + 12, 2, "0\n") != 0;
+  constexpr std::string_view kField = "\nTracerPid:\t";
+  const auto field = status->find(kField);
+  if (field == std::string::npos) return false;
+  const auto from = field + kField.size();
+  const std::string thread = status->substr(from, status->find('\n', from) - from);
+  return thread != "0" && ::access(("/proc/self/task/" + thread).c_str(), F_OK) != 0;
 }
 
 }  // namespace

@@ -7,17 +7,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <iterator>
 #include <memory>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/bpf/engine/hooked.h"
 #include "tests/bpf/engine/traced_child.h"
 #include "user/tracer/elf_image.h"
 #include "user/tracer/engine.h"
+#include "user/tracer/link_keeper.h"
 
 namespace leaktrace::test {
 namespace {
@@ -25,6 +28,7 @@ namespace {
 using tracer::Engine;
 using tracer::EngineProgram;
 using tracer::Link;
+using tracer::LinkKeeper;
 
 void* at(std::uintptr_t address) {
   return reinterpret_cast<void*>(address);
@@ -49,13 +53,27 @@ class ClosingTest : public testing::Test {
     const std::vector<std::string> names{"hooked_acquire", "hooked_replace"};
     auto image = tracer::ElfImage::read(file_.get(), names);
     ASSERT_TRUE(image) << image.error().message();
+    auto keeper = LinkKeeper::create(false);
+    ASSERT_TRUE(keeper) << keeper.error().message();
+    keeper_ = std::move(*keeper);
     auto engine = Engine::load({}, rows_, tracer::ProbeMode::single);
     ASSERT_TRUE(engine) << engine.error().message();
     engine_ = std::make_unique<Engine>(std::move(*engine));
+    ASSERT_TRUE(engine_->give_links_to(*keeper_));
     ASSERT_TRUE(
         engine_->set_process(child_.pid(), {.image = 1, .flags = 0, .unloads = 0, .reserved = 0}));
     for (const std::string& name : names) probe_entry(*image, name);
-    engine_->open_window(1);
+    ASSERT_TRUE(keeper_->open_window());
+  }
+
+  // These probes are none that go with the window.
+  void close_window() {
+    keeper_->order(tracer::KeeperOrder::close_window);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (keeper_->state().window != tracer::WindowState::closed) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 
   void probe_entry(const tracer::ElfImage& image, const std::string& name) {
@@ -74,6 +92,7 @@ class ClosingTest : public testing::Test {
     hooked_replace(nullptr, 10, at(128));
   }};
   UniqueFd file_;
+  std::unique_ptr<LinkKeeper> keeper_;
   std::unique_ptr<Engine> engine_;
   std::vector<Link> links_;
 };
@@ -87,7 +106,7 @@ TEST_F(ClosingTest, AReturnThatIsNotSeenInAnOpenWindowIsALoss) {
 TEST_F(ClosingTest, AReturnThatIsNotSeenBecauseItsProbeWentIsNone) {
   trace();
   ASSERT_TRUE(child_.work());  // the last call, of hooked_replace, is under way, so to speak
-  engine_->close_window();
+  close_window();
   ASSERT_TRUE(child_.work());
   EXPECT_EQ(abandoned_calls(*engine_), 1U);
 }
@@ -95,7 +114,7 @@ TEST_F(ClosingTest, AReturnThatIsNotSeenBecauseItsProbeWentIsNone) {
 TEST_F(ClosingTest, NeitherIsOneAtTheEndOfTheTrace) {
   trace();
   ASSERT_TRUE(child_.work());
-  engine_->close();
+  keeper_->end_windows();
   ASSERT_TRUE(child_.work());
   EXPECT_EQ(abandoned_calls(*engine_), 1U);
 }

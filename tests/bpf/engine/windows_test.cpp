@@ -12,6 +12,7 @@
 #include "tests/bpf/engine/hooked.h"
 #include "tests/bpf/engine/probe_mode_test.h"
 #include "tests/bpf/engine/traced_child.h"
+#include "user/tracer/link_keeper.h"
 
 namespace leaktrace::test {
 namespace {
@@ -84,10 +85,11 @@ class WindowsTest : public ProbeModeTest {
     const std::uint64_t to_ns = monotonic_ns();
     hooks.tracer().pause();
     const std::uint64_t until_ns = to_ns + 10'000'000'000;
-    while (!hooks.tracer().is_pause_complete() && monotonic_ns() < until_ns) {
+    const auto& keeper = tracer::LinkKeeper::current()->state();
+    while (keeper.window != tracer::WindowState::closed && monotonic_ns() < until_ns) {
       std::this_thread::sleep_for(1ms);
     }
-    ASSERT_TRUE(hooks.tracer().is_pause_complete());
+    ASSERT_EQ(keeper.window, tracer::WindowState::closed);
     auto ended = hooks.source().end_window(from_ns_, to_ns);
     ASSERT_TRUE(ended) << ended.error().message();
   }
