@@ -45,7 +45,7 @@ static __always_inline void catch_up(struct lt_pg_session* session) {
   session->waiting = session->reported = 0;
   session->since_sync = session->draining = session->from_start = 0;
   session->transaction = LT_PG_TRANSACTION_UNKNOWN;
-  session->unobserved = 1;
+  session->unobserved = session->silent = 1;
 }
 
 static __always_inline struct lt_pg_session* pg_session(__u32 image, __u64 connection) {
@@ -149,7 +149,7 @@ __weak __noinline int describe_connection(struct lt_thread* thread, __u64 connec
   if (from_start) {
     session->waiting = session->reported = 0;
     session->executes = session->since_sync = session->draining = session->lost = 0;
-    session->broken = session->unnamed = session->unobserved = 0;
+    session->broken = session->unnamed = session->unobserved = session->silent = 0;
     session->transaction = LT_PG_TRANSACTION_UNKNOWN;
     session->from_start = 1;
     session->head[0] = 0;

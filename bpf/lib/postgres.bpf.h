@@ -109,6 +109,7 @@ __weak __noinline int begin_command(struct lt_thread* thread, int drains) {
   if (session->described < 2)
     describe_connection(thread, sending->connection, sending->layout, 0, 0);
   session->used_ns = bpf_ktime_get_ns();
+  session->silent = 0;
   if (!pipeline && !drains && !session->reported) session->waiting = 0;
   sending->deferred = 0;
   int loud = is_loud_command(sending, session);
@@ -268,13 +269,16 @@ static __always_inline void send_result(__u32 image, __u64 connection,
   bpf_ringbuf_submit(event, without_haste());
 }
 
-/* Reports a result of a command that was not reported, when its tag says that it should have been.
+/*
+ * Reports a result of a command that was not reported, when its tag says that it should have been.
+ * Not when a window begins: probes come one after the other, and the command was sent before its
+ * own was there, in the time that nobody observes.
  */
 static __always_inline void look_at_unannounced(__u32 image, __u64 connection,
                                                 struct lt_pg_session* session,
                                                 const struct lt_pg_layout* layout, __u64 result,
                                                 __u32 status) {
-  if (session->waiting && session->head[0] != LT_PG_NAME_MARK) return;
+  if (session->silent || (session->waiting && session->head[0] != LT_PG_NAME_MARK)) return;
   __u64 letters = 0;
   if (layout->result_tag == LT_PG_NO_FIELD ||
       bpf_probe_read_user(&letters, sizeof(letters), (void*)result + layout->result_tag))

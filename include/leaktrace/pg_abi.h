@@ -171,6 +171,7 @@ struct lt_pg_session {
   __u8 broken : 1;     /* as user space was told */
   __u8 unnamed : 1;    /* there may be an unnamed statement, which the next SQL ends */
   __u8 unobserved : 1; /* before this window; its next event says so */
+  __u8 silent : 1;     /* no command of it was seen yet in this window */
   char head[LT_PG_HEAD_BYTES]; /* of the newest command's SQL */
 };
 LT_ASSERT_SIZE(struct lt_pg_session, 544);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,7 +67,16 @@ std::vector<CodePart> parts_of(const ProbeSite& site) {
   return parts;
 }
 
-// This process is none: it holds programs while they start, and sets no breakpoints.
+// Does this thread run leaktrace, in this process or another? It holds programs while they start,
+// and sets no breakpoints.
+bool is_leaktrace(const std::string& thread) {
+  struct stat own {};
+  struct stat other {};
+  return ::stat("/proc/self/exe", &own) == 0 &&
+         ::stat(("/proc/" + thread + "/exe").c_str(), &other) == 0 && own.st_dev == other.st_dev &&
+         own.st_ino == other.st_ino;
+}
+
 bool has_debugger(pid_t pid) {
   auto status = read_file(fmt::format("/proc/{}/status", pid));
   if (!status) return false;
@@ -75,7 +85,7 @@ bool has_debugger(pid_t pid) {
   if (field == std::string::npos) return false;
   const auto from = field + kField.size();
   const std::string thread = status->substr(from, status->find('\n', from) - from);
-  return thread != "0" && ::access(("/proc/self/task/" + thread).c_str(), F_OK) != 0;
+  return thread != "0" && !is_leaktrace(thread);
 }
 
 }  // namespace
