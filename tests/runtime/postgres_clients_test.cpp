@@ -98,6 +98,22 @@ TEST_F(Psql, HoldsWhatItsSessionSays) {
   EXPECT_EQ(psql->wait().status, 0) << psql->err();
 }
 
+TEST_F(Psql, IsSeenTheSameByTwoTraces) {
+  const auto psql = start(kScript);
+  ASSERT_TRUE(psql->wait_for_line("ready"));
+  Attached first({psql->pid()}, {"--kinds", "pg", "--budget", "off"});
+  Attached second({psql->pid()}, {"--kinds", "pg", "--budget", "off"});
+  allow("go");
+  ASSERT_TRUE(psql->wait_for_line("done")) << psql->err();
+  for (const Report& report : {second.stop(), first.stop()}) {
+    expect_one_session(report, truth());
+    EXPECT_EQ(outstanding_of(report, "pg.result"), 1U);
+    EXPECT_THAT(harmful_losses(report), IsEmpty());
+  }
+  allow("end");
+  EXPECT_EQ(psql->wait().status, 0) << psql->err();
+}
+
 /// As a person starts it: through the wrapper that Debian has in front of it.
 TEST_F(Psql, LeavesNothing) {
   std::string script = kScript;
