@@ -6,7 +6,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 
 #include "user/app/overhead_control.h"
 #include "user/app/signals.h"
+#include "user/base/clock.h"
 #include "user/base/file.h"
 
 namespace leaktrace::app {
@@ -27,13 +27,6 @@ using tracer::WindowState;
 constexpr int kBeatMilliseconds = 200;
 /// How long a stop waits for the probes to go; the keeper's switch is there for what is left.
 constexpr std::uint64_t kMostStopWait = 3'000'000'000;
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 bool is_readable(const UniqueFd& fd) {
   pollfd poll{.fd = fd.get(), .events = POLLIN, .revents = 0};

@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 
 #include "user/app/privileges.h"
 #include "user/app/version.h"
+#include "user/base/clock.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
 #include "user/catalog/row.h"
@@ -29,13 +29,6 @@
 
 namespace leaktrace::app {
 namespace {
-
-std::uint64_t clock_ns(clockid_t clock) {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 std::vector<catalog::Row> wanted_rows(const std::vector<model::Kind>& kinds, bool sees_free) {
   std::vector<lt_kind> wanted;

@@ -3,7 +3,6 @@
 
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "user/app/signals.h"
+#include "user/base/clock.h"
 #include "user/base/file.h"
 #include "user/base/log.h"
 #include "user/tracer/target_clock.h"
@@ -22,17 +22,6 @@ namespace {
 /// Bytes from sample to sample that the governor may choose: with more, minutes of a leak of
 /// 100 KiB/s would not be a single sample. Where that costs too much still, windows are left.
 constexpr std::uint64_t kWidestInterval = std::uint64_t{64} << 20;
-
-std::uint64_t clock_ns(clockid_t clock) {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-std::uint64_t monotonic_ns() {
-  return clock_ns(CLOCK_MONOTONIC);
-}
 
 double milliseconds(std::uint64_t ns) {
   return static_cast<double>(ns) / 1e6;

@@ -3,7 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "leaktrace/sampling.h"
+#include "user/base/clock.h"
 #include "user/base/file.h"
 #include "user/collect/map_reader.h"
 #include "user/collect/script_frames.h"
@@ -28,13 +28,6 @@ constexpr std::size_t kImagesPerSweep = 16;
 constexpr double kPresumedReleased = 0.05;
 
 static_assert(model::kLossNames.size() == LT_LOSS_COUNT);
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 // A reading taken in the middle of a release may be below zero for a moment.
 double variance(std::uint64_t sum) {

@@ -9,7 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +25,7 @@
 #include <vector>
 
 #include "leaktrace/abi.h"
+#include "user/base/clock.h"
 #include "user/base/confinement.h"
 #include "user/base/message.h"
 #include "user/tracer/calibration.h"
@@ -33,13 +33,6 @@
 
 namespace leaktrace::tracer {
 namespace {
-
-std::uint64_t clock_ns(clockid_t clock) {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 bool is_readable(int fd) {
   pollfd poll{.fd = fd, .events = POLLIN, .revents = 0};
