@@ -8,37 +8,26 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/unit/worker_process.h"
 #include "user/postgres/sessions.h"
 
 namespace leaktrace::postgres {
 namespace {
+
+using leaktrace::test::children_of;
+using leaktrace::test::worker;
 
 std::unique_ptr<RemoteSql> make_remote(const SandboxWork& work = RemoteSql::work(),
                                        const WorkBounds& bounds = {.cpu_seconds = 3}) {
   auto sandbox = Sandbox::create(work);
   EXPECT_TRUE(sandbox);
   return std::make_unique<RemoteSql>(std::move(*sandbox), bounds);
-}
-
-std::vector<pid_t> children_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
-  return {std::istream_iterator<pid_t>(file), {}};
-}
-
-/// The process that reads SQL: the child of the keeper that was forked last.
-pid_t worker() {
-  const auto keepers = children_of(::getpid());
-  const auto workers = keepers.empty() ? keepers : children_of(keepers.back());
-  EXPECT_EQ(workers.size(), 1U);
-  return workers.empty() ? -1 : workers.front();
 }
 
 void expect_same(const ParsedSql& remote, const ParsedSql& local, const std::string& text) {

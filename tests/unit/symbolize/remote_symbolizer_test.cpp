@@ -20,9 +20,12 @@
 
 #include "tests/unit/symbolize/fixture.h"
 #include "tests/unit/symbolize/huge_tree.h"
+#include "tests/unit/worker_process.h"
 
 namespace leaktrace::symbolize::test {
 namespace {
+
+using leaktrace::test::worker;
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
@@ -44,19 +47,6 @@ std::string losses(const Symbolizer& symbolizer) {
     text += fmt::format("{} ({}): {}\n", loss.path, loss.count, loss.why);
   }
   return text;
-}
-
-std::vector<pid_t> children_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{0}/task/{0}/children", pid));
-  return {std::istream_iterator<pid_t>(file), {}};
-}
-
-/// The process that reads symbols: the child of the keeper that was forked last.
-pid_t worker() {
-  const auto keepers = children_of(::getpid());
-  const auto workers = keepers.empty() ? keepers : children_of(keepers.back());
-  EXPECT_EQ(workers.size(), 1U);
-  return workers.empty() ? -1 : workers.front();
 }
 
 class RemoteFixture : public ::testing::TestWithParam<std::string> {};

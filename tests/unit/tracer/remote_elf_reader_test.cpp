@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tests/unit/tracer/huge_symbols.h"
+#include "tests/unit/worker_process.h"
 #include "user/catalog/row.h"
 #include "user/tracer/elf_messages.h"
 #include "user/tracer/hooks.h"
@@ -29,6 +30,8 @@
 namespace leaktrace::tracer {
 namespace {
 
+using leaktrace::test::worker;
+
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
@@ -37,19 +40,6 @@ std::unique_ptr<RemoteElfReader> make_remote(const WorkBounds& bounds = {},
   auto sandbox = Sandbox::create(work);
   EXPECT_TRUE(sandbox);
   return std::make_unique<RemoteElfReader>(std::move(*sandbox), bounds);
-}
-
-std::vector<pid_t> children_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
-  return {std::istream_iterator<pid_t>(file), {}};
-}
-
-/// The child of the keeper that was forked last.
-pid_t worker() {
-  const auto keepers = children_of(::getpid());
-  const auto workers = keepers.empty() ? keepers : children_of(keepers.back());
-  EXPECT_EQ(workers.size(), 1U);
-  return workers.empty() ? -1 : workers.front();
 }
 
 std::vector<catalog::Row> all_rows() {
